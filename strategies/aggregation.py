@@ -1,0 +1,103 @@
+"""What goes into an aggregation beside the updates, and what comes out of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from strategies.errors import EvidenceError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """What is known of each update beside its numbers, in the updates' order.
+
+    Raises:
+        EvidenceError: Different lengths, or a hotkey twice.
+    """
+
+    credit: Tensor | None = None
+    """(n_clients,) what each update is worth on held-out data, in loss; more is better."""
+    z: Tensor | None = None
+    """(n_clients,) the credit over its standard error."""
+    hotkeys: tuple[str, ...] = ()
+    """Who sent each update; ties go to the smaller one. Empty: ties go to the earlier row."""
+    gated: Tensor | None = None
+    """(n_clients,) bool: set aside by an earlier gate (free riding, copying), so never in the aggregate of any rule.
+    None: nobody was."""
+    n_examples: Tensor | None = None
+    """(n_clients,) how many examples each client claims to have trained on; only rules that say so believe it."""
+
+    def __post_init__(self) -> None:
+        lengths = {
+            "credit": None if self.credit is None else len(self.credit),
+            "z": None if self.z is None else len(self.z),
+            "hotkeys": len(self.hotkeys) or None,
+            "gated": None if self.gated is None else len(self.gated),
+            "n_examples": None if self.n_examples is None else len(self.n_examples),
+        }
+        if len(set(lengths.values()) - {None}) > 1:
+            raise EvidenceError(f"evidence of different lengths: {lengths}", remedy="give one value for each update")
+        if len(set(self.hotkeys)) != len(self.hotkeys):
+            twice = next(hotkey for hotkey in self.hotkeys if self.hotkeys.count(hotkey) > 1)
+            raise EvidenceError(f"the hotkey {twice!r} is there twice", remedy="give one update for each hotkey")
+
+    @property
+    def n(self) -> int | None:
+        """Number of clients it speaks of; None if it says nothing."""
+        for values in (self.credit, self.z, self.hotkeys or None, self.gated, self.n_examples):
+            if values is not None:
+                return len(values)
+        return None
+
+    def rows(self, indices: list[int]) -> "Evidence":
+        """The evidence on some of the clients, in the order given."""
+        return Evidence(
+            credit=None if self.credit is None else self.credit[indices],
+            z=None if self.z is None else self.z[indices],
+            hotkeys=tuple(self.hotkeys[index] for index in indices) if self.hotkeys else (),
+            gated=None if self.gated is None else self.gated[indices],
+            n_examples=None if self.n_examples is None else self.n_examples[indices],
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Aggregation:
+    """What a rule made of the updates, and of each of them."""
+
+    update: Tensor
+    """(n_params,) the aggregate: float64 for float64 updates, float32 for all others; always finite."""
+    influence: Tensor
+    """(n_clients,) float64: how much of each update is in the aggregate; 0 for the rejected. Rules that weight whole
+    rows give the weight, clipping included; coordinate rules each row's mean share of a coordinate's value."""
+    diagnostics: Mapping[str, Tensor]
+    """(n_clients,) each: `finite` (bool) and `norm` from every rule, and the rule's own; float64, NaN for rows
+    that were set aside."""
+    rejected: Mapping[int, str]
+    """Row index -> why that update was left out on its own account (a rule that only picks others doesn't reject)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """What one call of a rule is about, beside the updates that can be used."""
+
+    n_clients: int
+    """Clients in the call, those with non-finite updates included."""
+    n_byzantine: int
+    """How many of the updates left may be malicious: the setting, resolved, less the non-finite ones."""
+    evidence: Evidence
+    """Evidence on the updates left, in their order; empty if none was given."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Combined:
+    """What `Aggregator.combine` returns, on the rows it was given."""
+
+    update: Tensor
+    """(n_params,) float64 or the output's type."""
+    influence: Tensor
+    """(n,) float64."""
+    diagnostics: Mapping[str, Tensor] = field(default_factory=dict)
+    """(n,) float64 each."""
+    rejected: Mapping[int, str] = field(default_factory=dict)
+    """Row -> reason."""

@@ -1,0 +1,252 @@
+"""The contract of every aggregation rule.
+
+`Aggregator.aggregate` is the same story for all: look at the rows, set aside those that can't be used, put the others
+in a fixed order, let the rule `combine` them, and give every client its number back. A rule is one of two small things,
+or its own `combine`:
+
+- `GramRule.weights`: weights for the rows, out of their norms and n x n inner products;
+- `CoordRule.reduce`: one value a column, out of that column's n values.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from strategies.aggregation import Aggregation, Call, Combined, Evidence
+from strategies.errors import EvidenceError, SettingsError, UpdatesError
+from strategies.gram import Gram
+from strategies.kernels import one_thread, weighted_sum
+from strategies.settings import RobustSettings, RuleSettings
+from strategies.updates import Updates, UpdatesLike
+
+__all__ = [
+    "Aggregation",
+    "Aggregator",
+    "Block",
+    "Call",
+    "Column",
+    "Combined",
+    "CoordRule",
+    "Evidence",
+    "Gram",
+    "GramRule",
+    "Weights",
+]
+
+
+class Aggregator(ABC):
+    """A rule that makes one update of many.
+
+    A rule's class says its `name`, a one-line `summary`, its `source` and its `Settings`, and implements `combine`
+    (through `GramRule` or `CoordRule`, or itself). It keeps no state: the same object may serve any number of rounds.
+
+    Args:
+        settings: An instance of the class's `Settings`; by default one with its defaults.
+
+    Raises:
+        SettingsError: Settings of another class.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    source: ClassVar[str]
+    Settings: ClassVar[type[RuleSettings]] = RuleSettings
+
+    def __init__(self, settings: RuleSettings | None = None) -> None:
+        chosen = type(self).Settings() if settings is None else settings
+        if not isinstance(chosen, type(self).Settings):
+            raise SettingsError(
+                f"{self.name} got settings of {type(chosen).__qualname__}, not {type(self).Settings.__qualname__}",
+                remedy="make them with the rule's own Settings class, or through strategies.create",
+            )
+        self.settings = chosen
+
+    @abstractmethod
+    def combine(self, updates: Updates, call: Call) -> Combined:
+        """Make one update of finite ones.
+
+        Args:
+            updates: One or more rows, finite, ordered by hotkey where hotkeys are known: the first wins a tie.
+            call: Number of clients, of Byzantine ones, and the evidence on these rows.
+
+        Returns:
+            The update, and what became of each row.
+        """
+
+    def most_byzantine(self, n_clients: int) -> int:
+        """The most Byzantine clients that the rule's theory allows, "auto" included; by default, less than half."""
+        return (n_clients - 1) // 2
+
+    def aggregate(self, updates: UpdatesLike, *, evidence: Evidence | None = None) -> Aggregation:
+        """Make one update of all.
+
+        Non-finite and gated updates are set aside before the rule sees any, and count among the Byzantine ones. The
+        rest are put in the order of their hotkeys, if known, so that the result doesn't depend on the order in which
+        clients answered.
+
+        Args:
+            updates: `(n_clients, n_params)` deltas in any form that `Updates` takes; never changed.
+            evidence: What is known of each update beside its numbers, in the same order.
+
+        Returns:
+            The aggregate, with every client's influence, diagnostics and reason of rejection.
+
+        Raises:
+            UpdatesError: Nothing to aggregate, or no update that can be used.
+            TooFewClientsError: `n_byzantine` is half of the clients or more.
+            EvidenceError: The evidence doesn't fit the updates, or the rule needs more of it.
+        """
+        rows = Updates.of(updates)
+        known = evidence if evidence is not None else Evidence()
+        if known.n not in (None, rows.n):
+            raise EvidenceError(f"evidence on {known.n} clients for {rows.n} updates", remedy="give both in one order")
+        with torch.no_grad(), one_thread():
+            aside = _set_aside(rows.finite(), known)
+            order = _order(aside, known)
+            call = Call(
+                n_clients=rows.n,
+                n_byzantine=max(0, self._n_byzantine(rows.n) - (rows.n - len(order))),
+                evidence=known.rows(order),
+            )
+            combined = self.combine(rows.rows(order), call)
+        return _numbered_back(combined, rows=rows, order=order, aside=aside)
+
+    def _n_byzantine(self, n_clients: int) -> int:
+        if not isinstance(self.settings, RobustSettings):
+            return 0
+        return self.settings.resolve(n_clients=n_clients, most=self.most_byzantine(n_clients))
+
+
+def _set_aside(finite: Tensor, evidence: Evidence) -> list[str]:
+    """Why each row is set aside before the rule sees any; empty for those that aren't."""
+    gated = [False] * len(finite) if evidence.gated is None else evidence.gated.tolist()
+    return [
+        "non-finite update" if not usable else "gated: set aside before the aggregation" if stopped else ""
+        for usable, stopped in zip(finite.tolist(), gated, strict=True)
+    ]
+
+
+def _order(aside: list[str], evidence: Evidence) -> list[int]:
+    """Usable rows by hotkey, or by number where no hotkeys are known."""
+    order = [index for index, reason in enumerate(aside) if not reason]
+    if not order:
+        raise UpdatesError(
+            f"none of the {len(aside)} updates can be used: {aside.count('non-finite update')} aren't finite "
+            "(or, in float64, have a norm of 1e150 or more), the others are gated",
+            remedy="keep the base model this round, and look at what the clients trained",
+        )
+    return sorted(order, key=evidence.hotkeys.__getitem__) if evidence.hotkeys else order
+
+
+def _numbered_back(combined: Combined, *, rows: Updates, order: list[int], aside: list[str]) -> Aggregation:
+    """A result on the ordered usable rows, as one on all rows in the caller's order."""
+
+    def spread(values: Tensor, missing: float) -> Tensor:
+        full = torch.full((rows.n,), missing, dtype=torch.float64)
+        full[order] = values.to(device="cpu", dtype=torch.float64)
+        return full
+
+    finite = rows.finite()
+    norms = torch.where(finite, rows.norms(), torch.nan)
+    own = {name: spread(values, torch.nan) for name, values in combined.diagnostics.items()}
+    rejected = {index: reason for index, reason in enumerate(aside) if reason}
+    rejected |= {order[row]: reason for row, reason in combined.rejected.items()}
+    return Aggregation(
+        update=combined.update.to(rows.dtype),
+        influence=spread(combined.influence, 0.0),
+        diagnostics={"finite": finite, "norm": norms, **own},
+        rejected=dict(sorted(rejected.items())),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weights:
+    """A Gram rule's answer."""
+
+    values: Tensor
+    """(n,) float64: the aggregate is the sum of the rows times these."""
+    diagnostics: Mapping[str, Tensor] = field(default_factory=dict)
+    """(n,) float64 each."""
+    rejected: Mapping[int, str] = field(default_factory=dict)
+    """Row -> reason."""
+
+
+class GramRule(Aggregator):
+    """A rule that weights whole rows by their norms, inner products and evidence; the weights are the influence."""
+
+    @abstractmethod
+    def weights(self, gram: Gram) -> Weights:
+        """Weights of the rows.
+
+        Args:
+            gram: Norms, inner products, distances, evidence and number of Byzantine clients. The first row wins a tie.
+
+        Returns:
+            The weights, finite, with diagnostics and rejections.
+        """
+
+    def combine(self, updates: Updates, call: Call) -> Combined:
+        """Weigh the rows and add them up, in float64 (see `Aggregator.combine`)."""
+        weights = self.weights(Gram.of(updates, call))
+        used = [(row, weight) for row, weight in enumerate(weights.values.tolist()) if weight != 0.0]
+        total = torch.zeros(updates.d, dtype=updates.dtype, device=updates.device)
+        if used:
+            factors = [weight for _, weight in used]
+            for start, block in updates.rows([row for row, _ in used]).blocks():
+                total[start : start + block.shape[1]] = weighted_sum(block, factors)
+        return Combined(
+            update=total, influence=weights.values, diagnostics=weights.diagnostics, rejected=weights.rejected
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """Some columns of the updates, as a coordinate rule sees them."""
+
+    values: Tensor
+    """(n, columns) finite; not to be written to."""
+    n_byzantine: int
+    """How many of the rows may be malicious."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """A coordinate rule's answer on a block."""
+
+    values: Tensor
+    """(columns,) float64."""
+    shares: Tensor
+    """(n,) float64: each row's share in the values, summed over the columns; they add up to the number of columns."""
+
+
+class CoordRule(Aggregator):
+    """A rule that makes each coordinate's value out of that coordinate's n values.
+
+    A row's influence is its mean share of a coordinate's value over all coordinates; the influences add up to 1. The
+    values are independent of the block size to the bit, the shares to about 1e-6.
+    """
+
+    @abstractmethod
+    def reduce(self, block: Block) -> Column:
+        """One value for each column.
+
+        Args:
+            block: Columns that fit the cache.
+
+        Returns:
+            The values, and the rows' shares in them.
+        """
+
+    def combine(self, updates: Updates, call: Call) -> Combined:
+        """Reduce block after block (see `Aggregator.combine`)."""
+        total = torch.zeros(updates.d, dtype=updates.dtype, device=updates.device)
+        shares = torch.zeros(updates.n, dtype=torch.float64)
+        for start, values in updates.blocks():
+            column = self.reduce(Block(values=values, n_byzantine=call.n_byzantine))
+            total[start : start + values.shape[1]] = column.values
+            shares += column.shares
+        return Combined(update=total, influence=shares / updates.d)

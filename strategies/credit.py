@@ -1,0 +1,87 @@
+"""Credit gating, the default: updates that improve the model on held-out data, none larger than the typical one."""
+
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from strategies.base import Evidence, Gram, GramRule, Weights
+from strategies.clipping import clip_factors, median_norm
+from strategies.errors import EvidenceError
+from strategies.registry import register
+from strategies.settings import RuleSettings, share_of
+
+
+@register
+class CreditGated(GramRule):
+    """Mean of the updates clipped to the median norm, without the harmful and the least useful.
+
+    Out are the non-finite and the gated ones, those whose credit is negative beyond noise (z below `z_drop`), and then
+    those of the lowest credit until `floor(drop_share * n)` of the n clients are out in all. If all would be out, the
+    one of the highest credit stays.
+
+    Source: DESIGN.md section 6, measured there; dropping by validation value after Xie et al., Zeno (ICML 2019).
+
+    >>> evidence = Evidence(credit=torch.tensor([0.2, 0.1, -0.5]), z=torch.tensor([3.0, 2.0, -6.0]))
+    >>> CreditGated().aggregate(torch.tensor([[2.0], [4.0], [-9.0]]), evidence=evidence).update
+    tensor([3.])
+    """
+
+    name: ClassVar[str] = "credit_gated"
+    summary: ClassVar[str] = (
+        "clipped mean without the harmful and the lowest-credited updates (the default; needs evidence)"
+    )
+    source: ClassVar[str] = "DESIGN.md section 6; after Xie et al. 2019 (Zeno)"
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Settings(RuleSettings):
+        """Settings of `credit_gated`."""
+
+        z_drop: float = field(default=-2.0, metadata={"high": 0.0})
+        """Updates whose z is below this, 0 at most, are out however many they are."""
+        drop_share: float = field(default=0.3, metadata={"low": 0.0, "high": 0.95})
+        """Share of the clients, in [0, .95], that is out at least."""
+
+    def weights(self, gram: Gram) -> Weights:
+        """The kept rows' clip factors over their number (see `GramRule.weights`)."""
+        credit = _needed(gram.evidence, "credit")
+        z = _needed(gram.evidence, "z")
+        factors = clip_factors(gram.norms, median_norm(gram.norms))
+        out = self._dropped(credit.tolist(), z.tolist(), gram)
+        if len(out) == gram.n:
+            del out[int(credit.argsort(stable=True, descending=True)[0])]
+        values = factors / (gram.n - len(out))
+        values[list(out)] = 0.0
+        diagnostics = {"clip_factor": factors, "credit": credit, "z": z}
+        return Weights(values=values, diagnostics=diagnostics, rejected=out)
+
+    def _dropped(self, credit: list[float], z: list[float], gram: Gram) -> dict[int, str]:
+        """Rows that are out, with the reason."""
+        assert isinstance(self.settings, CreditGated.Settings)
+        limit = self.settings.z_drop
+        out = {row: f"harmful: z of {value:.2f}, under {limit:g}" for row, value in enumerate(z) if value < limit}
+        missing = share_of(self.settings.drop_share, gram.call.n_clients) - (gram.call.n_clients - gram.n) - len(out)
+        ranked = sorted((row for row in range(gram.n) if row not in out), key=lambda row: (credit[row], -row))
+        for row in ranked[: max(0, missing)]:
+            out[row] = f"precaution: credit of {credit[row]:.3g}, among the lowest"
+        return out
+
+
+def _needed(evidence: Evidence, name: str) -> Tensor:
+    """(n,) float64: one kind of evidence, checked to be there and finite."""
+    values: Tensor | None = getattr(evidence, name)
+    if values is None:
+        raise EvidenceError(
+            f"credit_gated needs each update's {name}, and none was given",
+            remedy="pass evidence=Evidence(credit=..., z=...), or choose a rule that needs none, such as norm_clipping",
+        )
+    wide = values.detach().to(device="cpu", dtype=torch.float64)
+    for row, value in enumerate(wide.tolist()):
+        if not math.isfinite(value):
+            who = evidence.hotkeys[row] if evidence.hotkeys else f"usable update {row}"
+            raise EvidenceError(
+                f"the {name} of {who} is {value}", remedy="score every finite update before aggregating"
+            )
+    return wide

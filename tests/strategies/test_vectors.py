@@ -1,0 +1,65 @@
+"""Published libraries' inputs and outputs, case by case."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+import strategies
+
+OTHER_FILE = os.environ.get("SUBNET_AGGREGATION_VECTORS")
+PATH = Path(OTHER_FILE or Path(__file__).parents[1] / "vectors" / "aggregation.json")
+VECTORS = json.loads(PATH.read_text())
+RULES = {"mean", "median", "median_lower", "trimmed_mean", "krum", "multi_krum", "weighted_mean"}
+# what the vectors hold beyond the rules that exist: listed, so that a name nobody has heard of is noticed
+LATER = {
+    *("aksel", "alie", "arc", "arc+nnm+median", "bulyan", "centered_clipping", "cge", "geometric_median", "ipm"),
+    *("geometric_median_weighted", "mda", "meamed", "medoid", "mimic", "monna", "multi_krum_weighted", "nnm"),
+    *("nnm+geometric_median", "nnm+trimmed_mean", "sign_flip", "static_clipping"),
+}
+CASES = [case for case in VECTORS["cases"] if case["rule"] in RULES and case["kind"] in {"aggregator", "selection"}]
+
+
+def rule_of(case):
+    """The case's rule, with its convention as settings."""
+    params, name = case["params"], case["rule"]
+    settings = {}
+    if name == "weighted_mean":
+        return strategies.create("fedavg")
+    if name == "median_lower":
+        return strategies.create("median", even="lower")
+    if name in {"trimmed_mean", "krum", "multi_krum"}:
+        settings["n_byzantine"] = params["f"] if "f" in params else float(params["beta"])
+    if "num_neighbors" in params:
+        settings["neighbours"] = params["num_neighbors"]
+    if "m" in params:
+        settings["m"] = params["m"].removeprefix("default ") if isinstance(params["m"], str) else params["m"]
+    return strategies.create(name, **settings)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case['rule']}-{case['id']}" for case in CASES])
+def test_published_case(case):
+    """The result lies within the case's tolerance; a selection picks exactly the case's clients."""
+    updates = torch.tensor(VECTORS["inputs"][case["input"]], dtype=getattr(torch, case["dtype"]))
+    claimed = case["params"].get("num_examples")
+    evidence = strategies.Evidence(n_examples=None if claimed is None else torch.tensor(claimed))
+    result = rule_of(case).aggregate(updates, evidence=evidence)
+    assert result.update.dtype == updates.dtype
+    if case["kind"] == "selection":
+        assert sorted(result.influence.nonzero().flatten().tolist()) == sorted(case["expected"])
+    else:
+        expected = torch.tensor(case["expected"], dtype=torch.float64)
+        torch.testing.assert_close(result.update.double(), expected, rtol=0, atol=case["tol"])
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_every_rule_has_a_case(rule):
+    """No rule passes for want of cases, of those that are published with the project."""
+    assert OTHER_FILE or any(case["rule"] == rule for case in CASES)
+
+
+def test_every_case_is_accounted_for():
+    """A published case is run, or its rule is known to come later."""
+    assert OTHER_FILE or {case["rule"] for case in VECTORS["cases"]} <= RULES | LATER
