@@ -1,0 +1,185 @@
+"""The Flower ClientApp: the same in simulation and in deployment; only where identity and data come from differs.
+
+Two Flower messages reach it: `query` asks the node to enrol, `train` asks for a round's contribution.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+from torch import Tensor
+
+from clients import partition as partitions
+from clients.cast import behaviour
+from clients.errors import InstructionError
+from clients.participant import Participant
+from clients.seeds import generator, seed_bytes
+from clients.settings import TrainingSettings
+from clients.task import Examples, Task, load_task
+from clients.wire import contribution_record, enrolment_record, read_instruction
+from tokenomics.keys import Hotkey, Wallet, load_hotkey
+
+
+class ParticipantSource(Protocol):
+    """Gives the participant that a node works for, from what Flower tells the node about itself."""
+
+    def __call__(self, context: Context) -> Participant:
+        """Return the node's participant; called for every message, so it should be quick the second time."""
+        ...
+
+
+def create_client_app(source: ParticipantSource) -> ClientApp:
+    """Return a ClientApp that works for the participants of `source`."""
+    app = ClientApp()
+
+    @app.query()
+    def enrol(message: Message, context: Context) -> Message:
+        subnet = str(message.content.config_records["enrol"]["subnet"])
+        signed = source(context).enrol(subnet=subnet, challenge=message.metadata.group_id)
+        return Message(enrolment_record(signed), reply_to=message)
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        torch.set_num_threads(1)  # many clients share a machine, and the number of threads changes the last bits
+        participant = source(context)
+        instruction, base = read_instruction(message.content)
+        contribution = participant.contribute(instruction, base, message_id=message.metadata.group_id)
+        return Message(contribution_record(contribution, n_examples=len(participant.examples)), reply_to=message)
+
+    return app
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulation:
+    """Everything that fixes a simulated field of participants; small and picklable, so that Ray can ship it.
+
+    Attributes:
+        app_dir: the subnet's folder.
+        task: `package.module:Class` within it.
+        subnet: content hash of the spec.
+        settings: how a local round is trained.
+        roles: one role a client, by partition.
+        partition: `iid` or `dirichlet:ALPHA`.
+        n_small: how many of the honest clients (the last ones) keep only `small_share` of their data.
+        small_share: in (0, 1].
+        seed: fixes wallets, data split and local randomness.
+        models: folder in which the validator publishes models by hash.
+    """
+
+    app_dir: Path
+    task: str
+    subnet: str
+    settings: TrainingSettings
+    roles: tuple[str, ...]
+    partition: str
+    n_small: int
+    small_share: float
+    seed: int
+    models: Path
+
+    def __call__(self, context: Context) -> Participant:
+        """Return the participant of the node's `partition-id`."""
+        index = int(context.node_config["partition-id"])
+        if index >= len(self.roles):
+            raise InstructionError(
+                f"node has partition-id {index}, the cast has {len(self.roles)} clients",
+                remedy="start as many nodes as the cast has clients",
+            )
+        return self.participant(index)
+
+    def participant(self, index: int) -> Participant:
+        """Return the client of partition `index`, which must be below the number of roles."""
+        victim = self.roles.index("honest")
+        return Participant(
+            subnet=self.subnet,
+            task=load_task(self.app_dir, self.task),
+            settings=self.settings,
+            hotkey=self.hotkey(index),
+            examples=self._examples(index),
+            draw=lambda round_number: generator("local", self.seed, index, round_number),
+            behaviour=behaviour(self.roles[index]),
+            models=self.models,
+            victim=lambda: self.participant(victim),
+        )
+
+    def hotkey(self, index: int) -> Hotkey:
+        """Return the simulated wallet's hotkey of client `index`."""
+        return Wallet.from_seed(seed_bytes("wallet", self.seed, index)).hotkey
+
+    def _examples(self, index: int) -> Examples:
+        task = load_task(self.app_dir, self.task)
+        shard = _shards(task, len(self.roles), self.partition, self.seed)[index]
+        n_honest = sum(role == "honest" for role in self.roles)
+        if n_honest - self.n_small <= index < n_honest:
+            keep = max(1, round(len(shard) * self.small_share))
+            shard = shard[torch.randperm(len(shard), generator=generator("small", self.seed, index))[:keep]]
+        return _training_data(task).take(shard)
+
+
+@lru_cache(maxsize=4)
+def _training_data(task: Task) -> Examples:
+    return task.training_data()
+
+
+@lru_cache(maxsize=16)
+def _shards(task: Task, n_shards: int, partition: str, seed: int) -> list[Tensor]:
+    return partitions.split(_training_data(task), n_shards, partition=partition, seed=seed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletNode:
+    """A real node: its hotkey from the wallet and its data as its `--node-config` says.
+
+    Node configuration: `wallet` (path of a wallet made by `subnet wallet new`, required), `device` (`cpu`, `cuda`,
+    ...; default the GPU where there is one), and either what the task's `participant_data` reads or `partition-id`
+    with `num-partitions`, which takes that shard of the task's own training data.
+    """
+
+    app_dir: Path
+    task: str
+    subnet: str
+    settings: TrainingSettings
+
+    def __call__(self, context: Context) -> Participant:
+        """Return the participant of this node."""
+        config = context.node_config
+        wallet = config.get("wallet")
+        if not isinstance(wallet, str) or not wallet:
+            raise InstructionError(
+                "this node has no wallet",
+                remedy="make one with 'subnet wallet new' and pass --node-config 'wallet=\"PATH\"'",
+            )
+        device = str(config.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
+        task = load_task(self.app_dir, self.task)
+        return Participant(
+            subnet=self.subnet,
+            task=task,
+            settings=self.settings,
+            hotkey=load_hotkey(Path(wallet).expanduser()),
+            examples=self._examples(task, context),
+            draw=lambda _: _fresh_generator(),
+            device=torch.device(device),
+        )
+
+    def _examples(self, task: Task, context: Context) -> Examples:
+        own = task.participant_data(dict(context.node_config))
+        if own is not None:
+            return own
+        index, n_shards = context.node_config.get("partition-id"), context.node_config.get("num-partitions")
+        if not isinstance(index, int) or not isinstance(n_shards, int) or not 0 <= index < n_shards:
+            raise InstructionError(
+                f"this node doesn't know its data: partition-id is {index!r} of num-partitions {n_shards!r}",
+                remedy="pass --node-config 'partition-id=0 num-partitions=3', or what the task reads",
+            )
+        shards = _shards(task, n_shards, "iid", 0)
+        return _training_data(task).take(shards[index])
+
+
+def _fresh_generator() -> torch.Generator:
+    draw = torch.Generator()
+    draw.seed()
+    return draw

@@ -1,0 +1,81 @@
+"""Who takes part in a simulation: so many honest clients, so many cheats of each kind."""
+
+from clients import adversaries, protocol_cheats
+from clients.behaviour import Behaviour
+from clients.errors import CastError
+
+_CHEATS: tuple[type[Behaviour], ...] = (
+    adversaries.SignFlip,
+    adversaries.Scaling,
+    adversaries.Noise,
+    adversaries.Zero,
+    adversaries.Stale,
+    adversaries.Copycat,
+    adversaries.LabelFlip,
+    adversaries.NotANumber,
+    protocol_cheats.Unsigned,
+    protocol_cheats.Forged,
+    protocol_cheats.Replayed,
+    protocol_cheats.WrongBase,
+    protocol_cheats.WrongNames,
+    protocol_cheats.Oversized,
+    protocol_cheats.Malformed,
+    protocol_cheats.Altered,
+    protocol_cheats.Crash,
+    protocol_cheats.Late,
+)
+KINDS: dict[str, type[Behaviour]] = {"honest": Behaviour, **{cheat.kind: cheat for cheat in _CHEATS}}
+"""Every kind of client that a cast can name."""
+
+MAX_CLIENTS = 10_000
+
+
+def parse_cast(cast: str) -> tuple[str, ...]:
+    """Read a cast such as `honest=8,sign_flip=2,copycat:0.05=1`.
+
+    Returns:
+        One role (`kind` or `kind:strength`) a client, honest ones first: their index is the partition they get.
+
+    Raises:
+        CastError: an unknown kind, a count below 1, no honest client, or too many clients.
+    """
+    roles: list[str] = []
+    for entry in cast.split(","):
+        role, _, count = entry.strip().partition("=")
+        behaviour(role)
+        if not count.isdigit() or int(count) < 1:
+            raise CastError(
+                f"cast {entry.strip()!r}: {count!r} isn't a count", remedy="write KIND=COUNT, COUNT at least 1"
+            )
+        roles += [role] * min(int(count), MAX_CLIENTS + 1)
+    if len(roles) > MAX_CLIENTS:
+        raise CastError(f"cast {cast!r} has more than {MAX_CLIENTS:,} clients", remedy="use fewer")
+    if "honest" not in roles:
+        raise CastError(f"cast {cast!r} has no honest client", remedy="add honest=COUNT")
+    return tuple(sorted(roles, key=lambda role: role != "honest"))
+
+
+def kind(role: str) -> str:
+    """Return the kind of a role: `copycat` for `copycat:0.05`."""
+    return role.partition(":")[0]
+
+
+def behaviour(role: str) -> Behaviour:
+    """Return the behaviour of a role.
+
+    Raises:
+        CastError: an unknown kind, or a strength that the kind doesn't take or that isn't a number.
+    """
+    name, has_strength, strength = role.partition(":")
+    found = KINDS.get(name)
+    if found is None:
+        raise CastError(f"client kind {name!r} is unknown", remedy=f"use one of {', '.join(KINDS)}")
+    if not has_strength:
+        return found()
+    if "strength" not in getattr(found, "__dataclass_fields__", {}):
+        raise CastError(f"client kind {name!r} takes no strength", remedy=f"write {name}=COUNT")
+    try:
+        value = float(strength)
+    except ValueError as error:
+        raise CastError(f"strength {strength!r} of {name} isn't a number", remedy=f"write {name}:2.5=COUNT") from error
+    return found(value)  # type: ignore[call-arg]

@@ -1,0 +1,45 @@
+"""The local training loop that every honest participant runs."""
+
+import torch
+from torch import Tensor
+
+from clients.settings import TrainingSettings
+from clients.task import Examples, ModelLayout, Task
+
+
+def train(
+    task: Task,
+    base: Tensor,
+    examples: Examples,
+    settings: TrainingSettings,
+    *,
+    draw: torch.Generator,
+    device: torch.device | None = None,
+) -> Tensor:
+    """Train from `base` on `examples` and return the update.
+
+    Args:
+        task: gives model and loss.
+        base: `(n_params,)` float32, the round's base model; not changed.
+        examples: the participant's own data, at least one example.
+        settings: epochs, batch size and optimiser.
+        draw: the order of the examples comes from this generator alone.
+        device: where to train; the CPU when None.
+
+    Returns:
+        `(n_params,)` float32 on the CPU: the trained parameters minus `base`.
+    """
+    where = device or torch.device("cpu")
+    model = task.model()
+    layout = ModelLayout.of(model)
+    layout.write(model, base)
+    model.to(where).train()
+    data = examples.to(where)
+    optimiser = torch.optim.SGD(model.parameters(), lr=settings.learning_rate, momentum=settings.momentum)
+    for _ in range(settings.epochs):
+        order = torch.randperm(len(data), generator=draw).to(where)
+        for indices in torch.split(order, settings.batch_size):
+            optimiser.zero_grad()
+            task.loss(model, data.take(indices)).backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+    return layout.read(model).cpu() - base

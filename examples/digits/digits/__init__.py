@@ -1,0 +1,1 @@
+"""A subnet that learns to read handwritten digits."""

@@ -1,0 +1,160 @@
+"""Pull replies off the Grid one at a time, as they come, until all are there or the deadline has passed.
+
+A reply is bounded and taken apart, its update goes to the store and out of memory, and the next one is pulled. Nothing
+is believed yet; that is `subnet.screening`.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from clients.contribution import Signed
+from clients.errors import ContributionError
+from clients.wire import read_contribution
+from subnet.errors import StoppedError
+from subnet.store import Store
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.02
+"""Pause between two looks at the Grid while nothing has come: short against any training."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What one participant answered.
+
+    Attributes:
+        hotkey: whose node was asked.
+        arrival: place in the order in which replies came, from 0.
+        message_id: the random id that its envelope must name.
+        signed: the signed envelope as received; None when there is none.
+        update_hash: by which the update lies in the store; None when there is none.
+        reason: why there is nothing to screen: `late`, `failed`, `malformed`, `oversized`, `unsigned`; or `""`.
+        detail: the same in words.
+    """
+
+    hotkey: str
+    arrival: int
+    message_id: str
+    signed: Signed | None = None
+    update_hash: str | None = None
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One message that is out: whom it went to and the random id that the answer must name."""
+
+    hotkey: str
+    message_id: str
+
+
+def collect(
+    grid: Grid,
+    asked: Mapping[str, Asked],
+    store: Store,
+    *,
+    deadline_s: float,
+    limit_bytes: int,
+    on_reply: Callable[[int, int], None] = lambda _done, _total: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> list[Reply]:
+    """Collect the round's replies.
+
+    Args:
+        grid: where they come from.
+        asked: what is out, by the Grid's message id.
+        store: takes updates and envelopes.
+        deadline_s: seconds from now after which the rest counts as late.
+        limit_bytes: the most an update may weigh.
+        on_reply: told how many of how many have been dealt with.
+        stopped: whether somebody wants the run to end now.
+
+    Returns:
+        One reply for each message that was out, those that came in the order they came.
+
+    Raises:
+        StoppedError: `stopped` said so.
+    """
+    replies: list[Reply] = []
+    for grid_id, message in stream(grid, list(asked), deadline_s=deadline_s, stopped=stopped):
+        replies.append(_take(message, asked[grid_id], len(replies), store, limit_bytes))
+        on_reply(len(replies), len(asked))
+    answered = {reply.message_id for reply in replies}
+    for question in sorted(asked.values(), key=lambda question: question.hotkey):
+        if question.message_id not in answered:
+            detail = f"no reply within the deadline of {deadline_s:g} s"
+            replies.append(
+                Reply(
+                    hotkey=question.hotkey,
+                    arrival=len(replies),
+                    message_id=question.message_id,
+                    reason="late",
+                    detail=detail,
+                )
+            )
+    return replies
+
+
+def stream(
+    grid: Grid, grid_ids: list[str], *, deadline_s: float, stopped: Callable[[], bool] = lambda: False
+) -> Iterator[tuple[str, Message]]:
+    """Yield the replies to `grid_ids` as they come, each pulled on its own and held by nobody else.
+
+    Raises:
+        StoppedError: `stopped` said so.
+    """
+    waiting = dict.fromkeys(grid_ids)
+    end = time.monotonic() + deadline_s
+    while waiting:
+        came = False
+        for grid_id in list(waiting):
+            for message in grid.pull_messages([grid_id]):
+                came = True
+                waiting.pop(grid_id, None)
+                yield grid_id, message
+        if stopped():
+            raise StoppedError(
+                "the run was stopped", remedy="give the same command again: it goes on from the last settled round"
+            )
+        if time.monotonic() >= end:
+            return
+        if waiting and not came:
+            time.sleep(POLL_S)
+
+
+def _take(message: Message, asked: Asked, arrival: int, store: Store, limit_bytes: int) -> Reply:
+    if message.has_error():
+        error = message.error
+        log.warning("participant %s failed (%d): %s", asked.hotkey[:12], error.code, (error.reason or "")[:500])
+        return Reply(
+            hotkey=asked.hotkey,
+            arrival=arrival,
+            message_id=asked.message_id,
+            reason="failed",
+            detail="Flower reports an error in place of a reply",
+        )
+    try:
+        contribution = read_contribution(message.content, limit_bytes=limit_bytes)
+    except ContributionError as error:
+        return Reply(
+            hotkey=asked.hotkey,
+            arrival=arrival,
+            message_id=asked.message_id,
+            reason=error.reason,
+            detail=error.message,
+        )
+    store.put("contributions", contribution.signed.to_bytes())
+    return Reply(
+        hotkey=asked.hotkey,
+        arrival=arrival,
+        message_id=asked.message_id,
+        signed=contribution.signed,
+        update_hash=store.put("updates", contribution.update),
+    )

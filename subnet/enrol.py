@@ -1,0 +1,77 @@
+"""Who takes part: which hotkey each node of the federation works for, in that hotkey's own signed words."""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+from flwr.serverapp import Grid
+
+from clients.contribution import open_enrolment
+from clients.errors import ContributionError
+from clients.wire import read_enrolment
+from subnet.collect import stream
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Roster:
+    """The nodes that have enrolled: hotkey by node id, each hotkey once."""
+
+    hotkeys: dict[int, str] = field(default_factory=dict)
+
+    def present(self, nodes: Iterable[int]) -> dict[str, int]:
+        """Return node id by hotkey of those enrolled that are among `nodes`, hotkeys ascending."""
+        online = set(nodes)
+        found = {hotkey: node for node, hotkey in self.hotkeys.items() if node in online}
+        return dict(sorted(found.items()))
+
+
+def enrol(
+    grid: Grid,
+    roster: Roster,
+    *,
+    subnet: str,
+    fresh_id: Callable[[int], str],
+    deadline_s: float,
+    stopped: Callable[[], bool],
+) -> list[int]:
+    """Ask every node that isn't on the roster who it is, and add those who answer well.
+
+    Args:
+        grid: the federation.
+        roster: what is known; changed in place.
+        subnet: content hash of the spec, which the node must agree to.
+        fresh_id: returns an unguessable id for the message to a node.
+        deadline_s: how long to wait.
+        stopped: whether somebody wants the run to end now.
+
+    Returns:
+        The nodes that were asked and aren't on the roster now; why is logged.
+    """
+    unknown = [node for node in sorted(grid.get_node_ids()) if node not in roster.hotkeys]
+    challenges = {node: fresh_id(node) for node in unknown}
+    content = RecordDict({"enrol": ConfigRecord({"subnet": subnet})})
+    messages = [
+        Message(content, node, MessageType.QUERY, group_id=challenges[node], ttl=deadline_s) for node in unknown
+    ]
+    asked = dict(zip(grid.push_messages(messages), unknown, strict=True))
+    for grid_id, message in stream(grid, list(asked), deadline_s=deadline_s, stopped=stopped):
+        node = asked[grid_id]
+        try:
+            _admit(roster, node, message, subnet=subnet, challenge=challenges[node])
+        except ContributionError as error:
+            log.warning("node %d isn't enrolled: %s", node, error.message)
+    return [node for node in unknown if node not in roster.hotkeys]
+
+
+def _admit(roster: Roster, node: int, message: Message, *, subnet: str, challenge: str) -> None:
+    if message.has_error():
+        raise ContributionError("failed", f"its app failed: {(message.error.reason or '')[:500]}")
+    enrolment = open_enrolment(read_enrolment(message.content))
+    if enrolment.subnet != subnet or enrolment.challenge != challenge:
+        raise ContributionError("replayed", "its enrolment answers another message")
+    if enrolment.hotkey in roster.hotkeys.values():
+        raise ContributionError("duplicate", f"hotkey {enrolment.hotkey[:12]} is enrolled from another node already")
+    roster.hotkeys[node] = enrolment.hotkey

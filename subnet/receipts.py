@@ -1,0 +1,150 @@
+"""Receipts: what each participant did in a round, what it was worth, what it earned, and why.
+
+A receipt is a plain JSON document, stored under its hash, and the hash is in the ledger. `explain` puts it in words.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from subnet.scoring.payable import SCORE_UNIT
+from tokenomics import Amount, Token
+
+Receipt = dict[str, Any]
+
+REASONS: Mapping[str, str] = {
+    "late": "the reply didn't come in time",
+    "failed": "the participant's app failed",
+    "malformed": "the reply couldn't be read",
+    "oversized": "the reply was larger than the model needs",
+    "unsigned": "the contribution carried no signature",
+    "bad_signature": "the signature doesn't hold",
+    "wrong_signer": "another hotkey than the enrolled one signed",
+    "wrong_subnet": "it was signed for another subnet or other rules",
+    "wrong_base": "it was trained from another base model",
+    "wrong_validator": "it was meant for another validator",
+    "replayed": "it answers another message: a contribution counts once",
+    "hash_mismatch": "the update isn't the one that was signed",
+    "wrong_names": "the update has other parameters than the model",
+    "wrong_shapes": "the update's parameters have other shapes than the model's",
+    "wrong_dtype": "the update isn't in float32",
+    "non_finite": "the update holds NaN or infinite numbers",
+    "free_riding": "nearly all of the update was public knowledge already",
+    "copy": "the update copies one that was committed earlier",
+}
+"""Every reason a receipt can carry, in words."""
+
+ZERO_BECAUSE: Mapping[str, str] = {
+    "round_refused": "the round's model was refused, so the round paid nobody",
+    "negative": "the update made the model worse, beyond noise",
+    "noise": "the credit of the window lies inside its own noise band",
+    "free_riding": "over all rounds too little of the credit came from anything that wasn't public knowledge",
+    "coasting": "too little credit in the last few rounds",
+    "ineligible": "this round's contribution didn't count",
+}
+"""Why an accepted contribution can earn nothing, in words."""
+
+
+def explain(receipt: Receipt, token: Token) -> list[tuple[str, str]]:
+    """Put a receipt in words.
+
+    Returns:
+        Pairs of a heading and a sentence, in reading order.
+    """
+    lines = [("contribution", _what_came(receipt))]
+    if receipt["numbers"] is not None:
+        lines += _numbers(receipt["numbers"], receipt["status"])
+    if receipt["payable"] is not None:
+        lines += _window(receipt["payable"])
+    lines.append(("reward", _reward(receipt, token)))
+    return lines
+
+
+def _what_came(receipt: Receipt) -> str:
+    if receipt["status"] == "accepted":
+        return (
+            f"accepted: well signed, well formed, {receipt['n_examples']:,} examples claimed (information, not weight)"
+        )
+    words = REASONS[receipt["reason"]]
+    detail = f" ({receipt['detail']})" if receipt["detail"] else ""
+    return f"{receipt['status']}: {words}{detail}"
+
+
+def _numbers(numbers: Mapping[str, Any], status: str) -> list[tuple[str, str]]:
+    credit, error = numbers["credit"], numbers["standard_error"]
+    band = f"{abs(credit):.2g} is {abs(credit) / error:.1f} standard errors from 0" if error else "no spread at all"
+    verb = "it improved" if credit > 0 else "it did not improve"
+    gate = "stopped" if numbers["gated"] else "passed"
+    lines = [
+        (
+            "credit",
+            f"{credit:+.5f} of validation loss, +- {error:.5f} over the batches: {verb} the model; {band}",
+        ),
+        (
+            "clip",
+            "not clipped: its norm is at or below the field's median"
+            if numbers["clip"] >= 1
+            else f"scaled to {numbers['clip']:.1%} of its size, down to the field's median norm",
+        ),
+        (
+            "free-ride gate",
+            f"{numbers['novelty']:.1%} of it wasn't public knowledge; the gate stands at {numbers['gate']:.1%}: {gate}",
+        ),
+        (
+            "copy rule",
+            f"counts as a copy of {numbers['copy_of'][:12]}, which committed earlier"
+            if numbers["copy_of"]
+            else "no earlier contribution like it",
+        ),
+        (
+            "outlier checks",
+            "; ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in numbers["outliers"].items()),
+        ),
+    ]
+    if status == "accepted":
+        lines.append(
+            (
+                "aggregate",
+                f"left out of the new model: {numbers['dropped']}"
+                if numbers["dropped"]
+                else f"weighed {numbers['influence']:.4f} in the new model",
+            )
+        )
+    return lines
+
+
+def _window(payable: Mapping[str, Any]) -> list[tuple[str, str]]:
+    band = payable["credit"] - payable["score"] * SCORE_UNIT - payable["cut"] * SCORE_UNIT
+    paid = payable["score"] * SCORE_UNIT
+    lines = [
+        (
+            "window",
+            f"{payable['credit']:.5f} of credit over {payable['n_rounds']} rounds, +- {payable['standard_error']:.5f}; "
+            + (f"{paid:.5f} payable after {max(band, 0.0):.5f} for noise" if paid else "nothing payable"),
+        )
+    ]
+    if payable["novel_ratio"] is not None:
+        lines.append(
+            (
+                "free riding so far",
+                f"{payable['novel_ratio']:.2f} of all its credit was novel; {payable['novel_limit']:.2f} is needed",
+            )
+        )
+    lines.append(
+        (
+            "recent credit",
+            f"{payable['recent']:.5f} at best in the last rounds; {payable['recent_limit']:.5f} is needed",
+        )
+    )
+    if payable["cut"]:
+        lines.append(("cap", f"{payable['cut'] * SCORE_UNIT:.5f} lay above the cap on a share and wasn't minted"))
+    return lines
+
+
+def _reward(receipt: Receipt, token: Token) -> str:
+    reward = Amount(receipt["reward"], token)
+    if receipt["reward"]:
+        share = receipt["reward"] / receipt["participants_pool"]
+        return f"{reward}: {share:.2%} of the round's {Amount(receipt['participants_pool'], token)} for participants"
+    if receipt["zero_because"]:
+        return f"{reward}: {ZERO_BECAUSE[receipt['zero_because']]}"
+    return f"{reward}"

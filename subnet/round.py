@@ -1,0 +1,187 @@
+"""The story of a round, top to bottom: open, collect, screen, score, aggregate, accept, settle.
+
+Everything between `open_round` and `settle` is a function of its arguments; the ledger changes in `settle` alone, in
+one transaction. Before that the round's model, receipts and record are in the store by hash, so a crash at any instant
+leaves the whole round or none of it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import isfinite
+
+import torch
+from flwr.app import Message, MessageType
+from flwr.serverapp import Grid
+
+from clients import weights
+from clients.wire import Instruction, instruction_record
+from strategies import Evidence
+from subnet import draw
+from subnet.collect import Asked, Reply
+from subnet.collect import collect as collect_replies
+from subnet.scoring import outliers
+from subnet.scoring.base import Field
+from subnet.screening import Expected, Screened, screen
+from subnet.settle import Aggregated, Opened, Played, Scored, Verdict, settle
+from subnet.state import Fixture, State
+
+MESSAGE_SLACK_S = 60
+"""Seconds that a message lives beyond the deadline, so that a late reply is late and not lost."""
+
+
+def play_round(
+    fixture: Fixture,
+    state: State,
+    grid: Grid,
+    participants: dict[str, int],
+    *,
+    on_reply: Callable[[int, int], None] = lambda _done, _total: None,
+) -> State:
+    """Play one round and settle it.
+
+    Args:
+        fixture: what stays the same over the run.
+        state: what the last round left.
+        grid: how participants are reached.
+        participants: node id by hotkey, of those who take part.
+        on_reply: told how many of how many replies have come.
+
+    Returns:
+        The state after the round; the round is in the ledger by then.
+    """
+    opened, asked = open_round(fixture, state, grid, participants)
+    replies = collect(fixture, asked, grid, on_reply)
+    screened = screen(replies, _expected(fixture, state), fixture.objective.layout, fixture.store)
+    scored = score(fixture, state, opened, screened)
+    aggregated = aggregate(fixture, state, scored)
+    verdict = accept(fixture, state, aggregated)
+    played = Played(opened=opened, screened=screened, scored=scored, aggregated=aggregated, verdict=verdict)
+    return settle(fixture, state, played)
+
+
+def open_round(
+    fixture: Fixture, state: State, grid: Grid, participants: dict[str, int]
+) -> tuple[Opened, dict[str, Asked]]:
+    """Commit to a nonce and send everyone the base model. Returns also what is out, by the Grid's message id."""
+    number = state.round + 1
+    nonce = fixture.entropy.nonce(number)
+    base = fixture.store.get("models", state.models[0])
+    deadline_s = fixture.spec.rounds.deadline_s
+    questions: list[Asked] = []
+    messages: list[Message] = []
+    for hotkey, node in participants.items():
+        question = Asked(hotkey=hotkey, message_id=fixture.entropy.message_id(number, hotkey))
+        instruction = Instruction(
+            subnet=fixture.spec.hash,
+            round=number,
+            base_hash=state.models[0],
+            validator=fixture.keypair.public,
+            nonce_commitment=draw.commitment(nonce),
+            deadline_s=deadline_s,
+            history=state.models[1 : 1 + fixture.spec.scoring.history],
+            acknowledgement=state.acknowledgements.get(hotkey, ""),
+        )
+        questions.append(question)
+        messages.append(
+            Message(
+                instruction_record(instruction, base),
+                node,
+                MessageType.TRAIN,
+                group_id=question.message_id,
+                ttl=deadline_s + MESSAGE_SLACK_S,
+            )
+        )
+    asked = dict(zip(grid.push_messages(messages), questions, strict=True))
+    return Opened(round=number, nonce=nonce), asked
+
+
+def collect(fixture: Fixture, asked: dict[str, Asked], grid: Grid, on_reply: Callable[[int, int], None]) -> list[Reply]:
+    """Stream the replies to the store until all are there or the deadline has passed."""
+    replies = collect_replies(
+        grid,
+        asked,
+        fixture.store,
+        deadline_s=fixture.spec.rounds.deadline_s,
+        limit_bytes=weights.size_limit_bytes(fixture.objective.layout),
+        on_reply=on_reply,
+        stopped=fixture.stopped,
+    )
+    return replies if fixture.order is None else _in_order(replies, fixture.order)
+
+
+def score(fixture: Fixture, state: State, opened: Opened, screened: Screened) -> Scored:
+    """Draw the validation batches, now that nobody can choose them, and look at every update."""
+    rules = fixture.spec.validation
+    contributions = {
+        hotkey: reply.signed.hash for hotkey, reply in screened.replies.items() if reply.signed is not None
+    }
+    seed = draw.seed(round_number=opened.round, nonce=opened.nonce, contributions=contributions)
+    n_samples = min(rules.n_batches * rules.batch_size, len(fixture.validation))
+    drawn = draw.sample(seed=seed, pool_size=len(fixture.validation), n_samples=n_samples)
+    batches = [fixture.validation.take(indices) for indices in torch.tensor(drawn).tensor_split(rules.n_batches)]
+    field = Field(
+        hotkeys=screened.hotkeys,
+        arrivals=tuple(screened.replies[hotkey].arrival for hotkey in screened.hotkeys),
+        n_examples=tuple(screened.envelopes[hotkey].n_examples for hotkey in screened.hotkeys),
+        updates=screened.updates,
+        base=state.base,
+        deltas=state.deltas,
+        batches=tuple(batches),
+        objective=fixture.objective,
+    )
+    if not field.n:
+        return Scored(seed=seed, field=field, appraisal=None, outliers={})
+    appraisal = fixture.scorer.appraise(field, state.history)
+    return Scored(seed=seed, field=field, appraisal=appraisal, outliers=outliers.check(field, appraisal.geometry.norms))
+
+
+def aggregate(fixture: Fixture, state: State, scored: Scored) -> Aggregated:
+    """Combine those who aren't excluded, and credit everyone along the way to the new model."""
+    field, appraisal = scored.field, scored.appraisal
+    if appraisal is None or bool(appraisal.excluded(field).all()):
+        nothing = torch.zeros(field.n, dtype=torch.float64)
+        return Aggregated(model=state.base, influence=nothing, dropped={}, credits=None)
+    evidence = Evidence(
+        credit=appraisal.credit,
+        z=appraisal.z,
+        hotkeys=field.hotkeys,
+        gated=appraisal.excluded(field),
+        n_examples=torch.tensor(field.n_examples),
+    )
+    combined = fixture.strategy.aggregate(field.updates, evidence=evidence)
+    return Aggregated(
+        model=state.base + combined.update,
+        influence=combined.influence,
+        dropped={field.hotkeys[row]: why for row, why in combined.rejected.items()},
+        credits=fixture.scorer.credit(field, appraisal, combined.update),
+    )
+
+
+def accept(fixture: Fixture, state: State, aggregated: Aggregated) -> Verdict:
+    """Take the proposed model unless it is worse on held-out data beyond the tolerance."""
+    if aggregated.credits is None:
+        return Verdict(
+            accepted=False, loss=state.val_loss, accuracy=state.val_accuracy, why="no contribution could be used"
+        )
+    loss, accuracy = fixture.objective.evaluate(aggregated.model, fixture.validation)
+    limit = state.val_loss * (1 + fixture.spec.validation.tolerance)
+    if not isfinite(loss) or not bool(torch.isfinite(aggregated.model).all()):
+        return Verdict(accepted=False, loss=None, accuracy=None, why="the new model isn't finite")
+    if loss > limit:
+        why = f"validation loss {loss:.4f} is above {limit:.4f}, the base's {state.val_loss:.4f} with tolerance"
+        return Verdict(accepted=False, loss=loss, accuracy=accuracy, why=why)
+    return Verdict(accepted=True, loss=loss, accuracy=accuracy, why="")
+
+
+def _expected(fixture: Fixture, state: State) -> Expected:
+    return Expected(
+        subnet=fixture.spec.hash,
+        round=state.round + 1,
+        base_hash=state.models[0],
+        validator=fixture.keypair.public,
+    )
+
+
+def _in_order(replies: list[Reply], order: Callable[[str], int]) -> list[Reply]:
+    ordered = sorted(replies, key=lambda reply: order(reply.hotkey))
+    return [replace(reply, arrival=place) for place, reply in enumerate(ordered)]

@@ -1,0 +1,224 @@
+"""A run's folder: what it was asked to play, one process at a time, and how it goes on after a crash."""
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import strategies
+from clients import weights
+from clients.seeds import seed_bytes
+from clients.task import Examples, Task
+from subnet.errors import RunError
+from subnet.run_files import LEDGER_NAME, PLAN_NAME
+from subnet.scoring import registry
+from subnet.scoring.objective import Objective
+from subnet.spec import Spec
+from subnet.state import Entropy, Fixture
+from subnet.store import Store, write_atomically
+from tokenomics.canonical import canonical_json
+from tokenomics.keys import Wallet
+from tokenomics.ledger import Genesis, Ledger
+from tokenomics.merkle import merkle_root
+
+_LOCK_NAME = ".lock"
+_OPEN_NAME = "open.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SeededEntropy:
+    """Everything unguessable drawn from a simulation's seed, so that the run repeats."""
+
+    seed: int
+
+    def nonce(self, round_number: int) -> str:
+        """Return the round's nonce."""
+        return seed_bytes("nonce", self.seed, round_number).hex()
+
+    def message_id(self, round_number: int, hotkey: str) -> str:
+        """Return the id of a message."""
+        return seed_bytes("message", self.seed, round_number, hotkey)[:16].hex()
+
+
+@dataclass(frozen=True, slots=True)
+class SystemEntropy:
+    """The operating system's randomness; a round's nonce is kept in the run's folder until the round is settled.
+
+    A validator that crashed in mid-round must open the round again with the same nonce, or it could crash until it
+    likes the draw.
+    """
+
+    folder: Path
+
+    def nonce(self, round_number: int) -> str:
+        """Return the round's nonce, the same again after a crash."""
+        path = self.folder / _OPEN_NAME
+        if path.exists():
+            kept = json.loads(path.read_bytes())
+            if kept["round"] == round_number:
+                return str(kept["nonce"])
+        nonce = secrets.token_hex(32)
+        write_atomically(path, canonical_json({"round": round_number, "nonce": nonce}))
+        return nonce
+
+    def message_id(self, round_number: int, hotkey: str) -> str:
+        """Return a fresh id."""
+        del round_number, hotkey
+        return secrets.token_hex(16)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run's folder for this process.
+
+    Raises:
+        RunError: another process holds it, or it can't be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise RunError(
+            f"can't use {folder} as a run's folder: {error.strerror}",
+            remedy="choose another folder with --out, or change its permissions",
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise RunError(
+            f"{folder} is in use by another process", remedy="wait for it to end, or choose another folder with --out"
+        ) from error
+    finally:
+        os.close(handle)
+
+
+def agree(folder: Path, plan: dict[str, Any], spec_text: str) -> None:
+    """Write down what a run plays, or check that a run that goes on plays the same.
+
+    Args:
+        folder: the run's folder.
+        plan: all that fixes its results: spec hash, seed, cast and so on.
+        spec_text: the `subnet.toml`, kept for whoever reads the folder.
+
+    Raises:
+        RunError: the folder holds something else, or a run of another plan.
+    """
+    path = folder / PLAN_NAME
+    if not path.exists():
+        foreign = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+        if foreign:
+            raise RunError(
+                f"{folder} holds other files ({', '.join(foreign[:3])})", remedy="choose an empty folder with --out"
+            )
+        write_atomically(folder / "subnet.toml", spec_text.encode())
+        write_atomically(path, canonical_json(plan))
+        return
+    found = read_plan(folder)
+    differing = sorted(name for name in plan.keys() | found.keys() if plan.get(name) != found.get(name))
+    if differing:
+        name = differing[0]
+        raise RunError(
+            f"{folder} holds another run: its {name} is {_short(found.get(name))}, this one's {_short(plan.get(name))}",
+            remedy="give the settings it was begun with, or choose another folder with --out",
+        )
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """Return what a run was asked to play.
+
+    Raises:
+        RunError: the folder isn't a run's.
+    """
+    path = folder / PLAN_NAME
+    try:
+        plan: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{folder} isn't a run's folder: {PLAN_NAME} can't be read", remedy="name the folder that a run has printed"
+        ) from error
+    return plan
+
+
+@contextmanager
+def prepared(
+    spec: Spec,
+    task: Task,
+    folder: Path,
+    *,
+    wallet: Wallet,
+    entropy: Entropy,
+    model_seed: int,
+    created_at: int,
+    **more: Any,
+) -> Iterator[Fixture]:
+    """Make or open all that a run needs in its folder, and close the ledger in the end.
+
+    Args:
+        spec: the rules.
+        task: what is trained.
+        folder: the run's folder, locked by the caller.
+        wallet: the validator's; its coldkey is the subnet's owner.
+        entropy: nonces and message ids.
+        model_seed: the first model is initialised with it.
+        created_at: seconds since the epoch, for the ledger's first row.
+        more: `clock`, `order` and `stopped` of the fixture.
+    """
+    objective = Objective(task)
+    validation = task.validation_data()
+    store = Store(folder)
+    path = folder / LEDGER_NAME
+    if not path.exists():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(model_seed)
+            first = objective.layout.read(task.model())
+        genesis = Genesis(
+            subnet=spec.subnet.name,
+            spec_hash=spec.hash,
+            validator=wallet.hotkey.keypair.public,
+            owner=wallet.coldkey.public,
+            token=spec.token.token(),
+            schedule=spec.token.build(),
+            shares=spec.split.shares(),
+            model_hash=store.put("models", weights.encode(objective.layout, first)),
+            validation_root=merkle_root(leaves(validation)),
+            created_at=created_at,
+        )
+        Ledger.create(path, genesis, wallet.hotkey.keypair).close()
+    with Ledger.open(path) as ledger:
+        yield Fixture(
+            spec=spec,
+            objective=objective,
+            validation=validation,
+            strategy=strategies.create(spec.strategy.name, **spec.strategy.settings),
+            scorer=registry.create(spec.scoring),
+            store=store,
+            ledger=ledger,
+            keypair=wallet.hotkey.keypair,
+            entropy=entropy,
+            **more,
+        )
+
+
+def leaves(examples: Examples) -> list[bytes]:
+    """Return one Merkle leaf a validation sample: type, shape and bytes of its input and of its target."""
+    found = []
+    for inputs, target in zip(examples.inputs, examples.targets, strict=True):
+        parts = [
+            f"{tensor.dtype} {tuple(tensor.shape)} ".encode() + tensor.contiguous().numpy().tobytes()
+            for tensor in (inputs, target)
+        ]
+        found.append(b"\x00".join(parts))
+    return found
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,4 @@
+"""Names of the files in a run's folder, apart from everything that is slow to import."""
+
+LEDGER_NAME = "ledger.sqlite"
+PLAN_NAME = "run.json"

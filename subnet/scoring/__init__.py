@@ -1,0 +1,1 @@
+"""What a contribution is worth: credit, copies, free riding, outliers, and what of it is payable."""

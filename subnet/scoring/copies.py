@@ -1,0 +1,72 @@
+"""Who copies whom: updates whose novel parts point the same way, round after round.
+
+The first to commit keeps its own full credit; those like it get none and stay out of the aggregate, so a victim loses
+nothing by being copied, and clones of one update count once. A copy with noise of its victim's own norm still has a
+cosine of .71 with it; honest participants of similar data reach .65 in the first rounds of the digits example, which
+is why the threshold never falls below `copy_floor`.
+
+Source: DESIGN section 5, rule 4; what changed and why is in docs/adr.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from subnet.scoring.geometry import median_absolute_deviation, midpoint_median
+from subnet.scoring.history import PastRound
+
+
+def mean_cosines(hotkeys: Sequence[str], cosines: Tensor, past: Sequence[PastRound]) -> Tensor:
+    """Return `(n, n)` the mean cosine of each pair over this round and those of `past` in which both took part."""
+    total, count = cosines.clone(), torch.ones_like(cosines)
+    for settled in past:
+        for row, first in enumerate(hotkeys):
+            for column, second in enumerate(hotkeys[:row]):
+                value = settled.cosines.get((min(first, second), max(first, second)))
+                if value is not None:
+                    total[row, column] += value
+                    count[row, column] += 1
+    mean = (total / count).tril(-1)
+    return mean + mean.T + torch.eye(len(hotkeys), dtype=mean.dtype)
+
+
+def threshold(cosines: Tensor, *, ceiling: float, floor: float, mads: float, min_mad: float) -> float:
+    """Return the cosine above which two updates are copies: min(ceiling, max(floor, median + mads x MAD)).
+
+    Args:
+        cosines: `(n, n)` symmetric; the pairs' distribution is the field that outliers stand out from.
+        ceiling: never above this.
+        floor: never below this.
+        mads: how many median absolute deviations above the median.
+        min_mad: the deviation counts as at least this.
+    """
+    n = cosines.shape[0]
+    if n < 2:
+        return ceiling
+    pairs = cosines[torch.tril_indices(n, n, -1).unbind()]
+    deviation = max(min_mad, float(median_absolute_deviation(pairs)))
+    return min(ceiling, max(floor, float(midpoint_median(pairs)) + mads * deviation))
+
+
+def find_copies(hotkeys: Sequence[str], arrivals: Sequence[int], cosines: Tensor, limit: float) -> Mapping[str, str]:
+    """Return for every copier the hotkey it copied.
+
+    In the order of arrival, an update that is alike to an earlier one which is no copy itself is a copy of that one.
+    So every clone is measured against the first, and two honest participants aren't linked through a third.
+
+    Args:
+        hotkeys: `n` of them.
+        arrivals: the place of each in the order of arrival.
+        cosines: `(n, n)` symmetric mean cosines.
+        limit: pairs above it are alike.
+    """
+    originals: list[int] = []
+    copied: dict[str, str] = {}
+    for index in sorted(range(len(hotkeys)), key=arrivals.__getitem__):
+        alike = [first for first in originals if float(cosines[index, first]) > limit]
+        if alike:
+            copied[hotkeys[index]] = hotkeys[max(alike, key=lambda first: float(cosines[index, first]))]
+        else:
+            originals.append(index)
+    return copied

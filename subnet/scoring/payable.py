@@ -1,0 +1,138 @@
+"""From credit to a payable score: the window, its noise band, and the rules over many rounds.
+
+Who is eligible this round (accepted, ungated, no copy, not significantly negative) is paid by what the last E rounds
+were worth: max(0, sum of credits - kappa x standard error). Nothing is payable while
+
+- the novel part of all credit so far stays below `novel_share` of the field's median (free riding over many rounds);
+- the credit of the last few rounds, with two standard errors added, stays below `recent_share` of the field's median
+  (coasting on the past).
+
+A share above `share_cap` times the median share is cut, and what is cut isn't minted. Scores are quantised to whole
+billionths of the loss before they decide money, so that the last bits of a sum never do.
+
+Source: DESIGN section 5, rules 3 and 6.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from statistics import median
+
+from subnet.scoring.history import History, PastRound
+from subnet.spec import ScoringSection
+
+SCORE_UNIT = 1e-9
+"""One unit of an integer score, in units of the loss."""
+
+MAX_SCORE = 1e6
+"""No score is higher, in units of the loss; a model that has exploded can move its loss by any amount."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payable:
+    """What one hotkey's past and present come to.
+
+    Attributes:
+        credit: sum over the window.
+        standard_error: of that sum.
+        n_rounds: rounds of the window in which its contribution counted.
+        novel_ratio: novel credit (plus one standard error) over all credit since the start; None without credit.
+        novel_limit: what the ratio must reach.
+        recent: credit of the last few rounds plus two standard errors.
+        recent_limit: what that must reach.
+        zero_because: `""`, `ineligible`, `noise`, `free_riding` or `coasting`.
+        score: whole units of `SCORE_UNIT` that are paid.
+        cut: units above the cap on a share, which aren't minted.
+    """
+
+    credit: float
+    standard_error: float
+    n_rounds: int
+    novel_ratio: float | None
+    novel_limit: float
+    recent: float
+    recent_limit: float
+    zero_because: str
+    score: int
+    cut: int
+
+
+def payable(
+    history: History, hotkeys: Sequence[str], eligible: Collection[str], rules: ScoringSection
+) -> dict[str, Payable]:
+    """Return what is payable to each of `hotkeys`.
+
+    Args:
+        history: all settled rounds and this one as the last.
+        hotkeys: everyone of this round's field.
+        eligible: those among them who may be paid this round.
+        rules: the spec's constants.
+    """
+    window = {hotkey: _sum(history.last(rules.window), hotkey) for hotkey in hotkeys}
+    whole = {hotkey: _sum(history.rounds, hotkey) for hotkey in hotkeys}
+    recent = {hotkey: _sum(history.last(rules.history), hotkey) for hotkey in hotkeys}
+    ratios = {
+        hotkey: (sums.novel + sums.novel_error) / sums.credit for hotkey, sums in whole.items() if sums.credit > 0
+    }
+    novel_limit = max(0.0, rules.novel_share * median(ratios.values())) if ratios else 0.0
+    band = {hotkey: sums.credit - rules.kappa * sums.error for hotkey, sums in window.items()}
+    zero = {
+        hotkey: "ineligible"
+        if hotkey not in eligible
+        else "noise"
+        if band[hotkey] <= 0
+        else "free_riding"
+        if ratios.get(hotkey, 0.0) < novel_limit
+        else ""
+        for hotkey in hotkeys
+    }
+    earning = [recent[hotkey].credit for hotkey in hotkeys if not zero[hotkey]]
+    recent_limit = max(0.0, rules.recent_share * median(earning)) if earning else 0.0
+    upper = {hotkey: sums.credit + 2 * sums.error for hotkey, sums in recent.items()}
+    zero |= {hotkey: "coasting" for hotkey in hotkeys if not zero[hotkey] and upper[hotkey] < recent_limit}
+    scores = {hotkey: 0.0 if zero[hotkey] else min(band[hotkey], MAX_SCORE) for hotkey in hotkeys}
+    paid = _cap(scores, rules.share_cap)
+    return {
+        hotkey: Payable(
+            credit=window[hotkey].credit,
+            standard_error=window[hotkey].error,
+            n_rounds=window[hotkey].n_rounds,
+            novel_ratio=ratios.get(hotkey),
+            novel_limit=novel_limit,
+            recent=upper[hotkey],
+            recent_limit=recent_limit,
+            zero_because=zero[hotkey],
+            score=round(paid[hotkey] / SCORE_UNIT),
+            cut=round(scores[hotkey] / SCORE_UNIT) - round(paid[hotkey] / SCORE_UNIT),
+        )
+        for hotkey in hotkeys
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    credit: float
+    error: float
+    novel: float
+    novel_error: float
+    n_rounds: int
+
+
+def _sum(rounds: Sequence[PastRound], hotkey: str) -> _Sums:
+    found = [settled.credits[hotkey] for settled in rounds if hotkey in settled.credits]
+    return _Sums(
+        credit=sum(past.credit for past in found),
+        error=sqrt(sum(past.standard_error**2 for past in found)),
+        novel=sum(past.novel for past in found),
+        novel_error=sqrt(sum(past.novel_standard_error**2 for past in found)),
+        n_rounds=len(found),
+    )
+
+
+def _cap(scores: Mapping[str, float], share_cap: float) -> dict[str, float]:
+    """Cut each score to `share_cap` times the median positive score."""
+    positive = [score for score in scores.values() if score > 0]
+    if not positive:
+        return dict(scores)
+    limit = share_cap * median(positive)
+    return {hotkey: min(score, limit) for hotkey, score in scores.items()}

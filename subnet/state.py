@@ -1,0 +1,129 @@
+"""What a validator holds between two rounds; all of it can be read back from the run's folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from clients import weights
+from clients.task import Examples
+from strategies import Aggregator
+from subnet.scoring.base import Scorer
+from subnet.scoring.history import History, past_round
+from subnet.scoring.objective import Objective
+from subnet.spec import Spec
+from subnet.store import Store
+from tokenomics.keys import Keypair
+from tokenomics.ledger import Ledger
+
+
+class Entropy(Protocol):
+    """Where a validator's unguessable numbers come from: the operating system, or a simulation's seed."""
+
+    def nonce(self, round_number: int) -> str:
+        """Return the round's nonce, 64 hex digits; the same again when a round is opened again after a crash."""
+        ...
+
+    def message_id(self, round_number: int, hotkey: str) -> str:
+        """Return the id of the message to a participant in a round, 32 hex digits."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fixture:
+    """What doesn't change over the rounds of a run.
+
+    Attributes:
+        spec: the rules.
+        objective: the task's loss and gradient.
+        validation: the held-out pool.
+        strategy: the aggregation rule.
+        scorer: the scoring rule.
+        store: models, updates, receipts, records.
+        ledger: the money.
+        keypair: the validator's hotkey.
+        entropy: nonces and message ids.
+        clock: seconds since the epoch, for a round's number; a simulation gives simulated time.
+        order: sorts replies into the order of commitment; arrival, except in a simulation that must repeat.
+        stopped: whether somebody wants the run to end now.
+    """
+
+    spec: Spec
+    objective: Objective
+    validation: Examples
+    strategy: Aggregator
+    scorer: Scorer
+    store: Store
+    ledger: Ledger
+    keypair: Keypair
+    entropy: Entropy
+    clock: Callable[[int], int]
+    order: Callable[[str], int] | None = None
+    stopped: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What a round starts from.
+
+    Attributes:
+        round: last settled round; 0 before the first.
+        models: hashes of the models so far, newest first, without repeats in a row; at least one.
+        points: the newest of them as `(n_params,)` vectors, newest first: one more than the deltas that count.
+        history: what scoring remembers.
+        val_loss: loss of the newest model on the whole pool.
+        val_accuracy: its accuracy; None where the task has none.
+        acknowledgements: signed word by hotkey on what the last settled round received from it.
+    """
+
+    round: int
+    models: tuple[str, ...]
+    points: tuple[Tensor, ...]
+    history: History
+    val_loss: float
+    val_accuracy: float | None
+    acknowledgements: dict[str, str]
+
+    @property
+    def base(self) -> Tensor:
+        """The newest model."""
+        return self.points[0]
+
+    @property
+    def deltas(self) -> Tensor:
+        """The last global deltas `(k, n_params)`, newest first."""
+        if len(self.points) < 2:
+            return torch.zeros(0, len(self.base))
+        return torch.stack([new - old for new, old in zip(self.points, self.points[1:], strict=False)])
+
+
+def restore(fixture: Fixture) -> State:
+    """Read the state back from ledger and store.
+
+    Raises:
+        StoreError: an object that the ledger names is missing or was altered.
+    """
+    ledger, store, layout = fixture.ledger, fixture.store, fixture.objective.layout
+    models = [ledger.genesis.model_hash]
+    history = History()
+    for row in ledger.rounds():
+        if row.model_hash != models[0]:
+            models.insert(0, row.model_hash)
+        receipts = {
+            entry.hotkey: store.get_json("receipts", entry.receipt_hash) for entry in ledger.receipts(row.round)
+        }
+        history = history.then(past_round(store.get_json("rounds", row.record_hash), receipts))
+    n_points = fixture.spec.scoring.history + 1
+    points = tuple(weights.decode(layout, store.get("models", digest)) for digest in models[:n_points])
+    loss, accuracy = fixture.objective.evaluate(points[0], fixture.validation)
+    return State(
+        round=ledger.height,
+        models=tuple(models),
+        points=points,
+        history=history,
+        val_loss=loss,
+        val_accuracy=accuracy,
+        acknowledgements={},
+    )
