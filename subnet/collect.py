@@ -132,7 +132,8 @@ def stream(
 def _take(message: Message, asked: Asked, arrival: int, store: Store, limit_bytes: int) -> Reply:
     if message.has_error():
         error = message.error
-        log.warning("participant %s failed (%d): %s", asked.hotkey[:12], error.code, (error.reason or "")[:500])
+        reason = (error.reason or "").strip().splitlines() or ["no reason given"]
+        log.warning("participant %s failed (Flower error %d): %s", asked.hotkey[:12], error.code, reason[-1][:200])
         return Reply(
             hotkey=asked.hotkey,
             arrival=arrival,

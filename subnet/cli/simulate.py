@@ -1,6 +1,7 @@
 """`subnet simulate`: a whole subnet on one machine."""
 
 import json
+import logging
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -95,6 +96,7 @@ def play(
         n_rounds=rounds or spec.rounds.count,
     )
     kinds = scenario.kinds()
+    logging.getLogger("subnet").setLevel(logging.ERROR)  # what participants do wrong is on the screen and on receipts
     folder = out or default_folder(scenario, Path("runs"))
     companion = Companion(scenario, folder / compare, strategy=compare) if compare else None
     screen = Quiet(companion) if json_output else Screen(folder, scenario, kinds, companion)

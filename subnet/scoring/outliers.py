@@ -76,7 +76,7 @@ def _squared_distances(updates: Tensor) -> Tensor:
         gram += centred @ centred.T
     squares = torch.diagonal(gram)
     distances = squares.unsqueeze(0) + squares.unsqueeze(1) - 2 * gram
-    return distances.clamp(min=0)
+    return torch.clamp(distances, min=0)
 
 
 def _neighbour_distance(distances: Tensor) -> Tensor:

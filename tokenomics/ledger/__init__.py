@@ -1,0 +1,32 @@
+"""The ledger: double entry, append-only, a signed hash chain of rounds in one SQLite file.
+
+```
+records.py      what goes in and comes out          planning.py     from scores to a sealed round, pure
+schema.py       tables and triggers                 rows.py         reading and writing rows
+connection.py   SQLite, and its errors in words     checkpoint.py   the signed end, in a file of its own
+store.py        Ledger                              verify.py, integrity.py   recompute everything
+```
+"""
+
+from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path
+from tokenomics.ledger.planning import RoundPlan, plan_round
+from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement, Status
+from tokenomics.ledger.store import Ledger, rewrite_checkpoint
+from tokenomics.ledger.verify import Verification, verify_ledger
+
+__all__ = [
+    "Checkpoint",
+    "Genesis",
+    "Ledger",
+    "Posting",
+    "ReceiptEntry",
+    "RoundPlan",
+    "RoundRow",
+    "Settlement",
+    "Status",
+    "Verification",
+    "checkpoint_path",
+    "plan_round",
+    "rewrite_checkpoint",
+    "verify_ledger",
+]

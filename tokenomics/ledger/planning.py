@@ -1,0 +1,196 @@
+"""From scores to a sealed round: pure functions that settling and verifying share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from tokenomics._checks import check_integer
+from tokenomics.canonical import canonical_json, sha256_hex
+from tokenomics.emission import HeightSchedule
+from tokenomics.errors import LedgerConflictError, LedgerError
+from tokenomics.ledger.records import ISSUANCE, Genesis, Posting, ReceiptEntry, RoundRow, Settlement
+from tokenomics.merkle import merkle_root
+from tokenomics.split import RoundSplit, divide_round
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundPlan:
+    """What a round would pay."""
+
+    round: int
+    era: int
+    emission: int
+    """Base units that the schedule allows this round."""
+    split: RoundSplit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tip:
+    """Where a ledger ends: what the next round must build on."""
+
+    round: int
+    head: str
+    model_hash: str
+    supply: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedRound:
+    """A round with its receipts (by hotkey) and postings, ready to be written; unsigned, its signature is empty."""
+
+    row: RoundRow
+    receipts: tuple[ReceiptEntry, ...]
+    postings: tuple[Posting, ...]
+
+
+def plan_round(
+    genesis: Genesis,
+    *,
+    round: int,  # noqa: A002 - the field's term
+    minted: int,
+    scores: Mapping[str, int],
+    unpaid_score: int,
+    pays: bool,
+) -> RoundPlan:
+    """Say what a round would pay; nothing is written.
+
+    Args:
+        genesis: schedule and shares.
+        round: 1 or more; by height, round r has the emission of height r - 1.
+        minted: base units minted by all rounds before.
+        scores: payable scores by hotkey, integers from 0.
+        unpaid_score: score above somebody's cap; its part isn't minted.
+        pays: False where the round's model was refused: then nothing is minted.
+
+    Raises:
+        LedgerError: round or minted are out of range.
+        SplitError: a score isn't a non-negative integer.
+    """
+    check_integer("round", round, minimum=1, error=LedgerError)
+    check_integer("minted", minted, maximum=genesis.schedule.cap, error=LedgerError)
+    schedule = genesis.schedule
+    if isinstance(schedule, HeightSchedule):
+        era, emission = schedule.era(height=round - 1), schedule.emission(height=round - 1)
+    else:
+        era, emission = schedule.era(minted=minted), schedule.emission(minted=minted)
+    payable = scores if pays else dict.fromkeys(scores, 0)
+    split = divide_round(emission=emission, shares=genesis.shares, scores=payable, unpaid_score=unpaid_score)
+    return RoundPlan(round=round, era=era, emission=emission, split=split)
+
+
+def genesis_tip(genesis: Genesis) -> Tip:
+    """Return the tip of a ledger without rounds."""
+    head = sha256_hex(b"flower-subnet/ledger-genesis/v1\x00" + canonical_json(genesis.to_dict()))
+    return Tip(round=0, head=head, model_hash=genesis.model_hash, supply=0)
+
+
+def check_follows(tip: Tip, settlement: Settlement) -> None:
+    """Refuse what doesn't build on the ledger's tip.
+
+    Raises:
+        LedgerConflictError: the round is settled already, or would leave a gap.
+        LedgerError: it starts from another model than the round before ended with.
+    """
+    if settlement.round != tip.round + 1:
+        problem = "is settled already" if settlement.round <= tip.round else "would leave a gap"
+        message = f"round {settlement.round} {problem}: the ledger ends at round {tip.round}"
+        raise LedgerConflictError(message, remedy=f"settle round {tip.round + 1}")
+    if settlement.base_hash != tip.model_hash:
+        raise LedgerError(
+            f"round {settlement.round} starts from model {settlement.base_hash[:12]}, but round {tip.round} ended with "
+            f"{tip.model_hash[:12]}",
+            remedy="train from the model that the ledger names",
+        )
+
+
+def seal(genesis: Genesis, tip: Tip, settlement: Settlement) -> SealedRound:
+    """Compute everything that the ledger records of a round, but for the signature.
+
+    Args:
+        genesis: the ledger's first row.
+        tip: where the ledger ends.
+        settlement: what to settle; that it builds on the tip is `check_follows`'s business.
+
+    Raises:
+        TokenomicsError: amounts or scores are out of range.
+    """
+    receipts = tuple(sorted(settlement.entries, key=lambda entry: entry.hotkey))
+    plan = plan_round(
+        genesis,
+        round=settlement.round,
+        minted=tip.supply,
+        scores={entry.hotkey: entry.score for entry in receipts},
+        unpaid_score=settlement.unpaid_score,
+        pays=settlement.pays,
+    )
+    postings = _postings(genesis, plan.split)
+    row = RoundRow(
+        round=plan.round,
+        era=plan.era,
+        emission=plan.emission,
+        minted=plan.split.minted,
+        unminted=plan.split.unminted,
+        supply=tip.supply + plan.split.minted,
+        pays=settlement.pays,
+        unpaid_score=settlement.unpaid_score,
+        base_hash=settlement.base_hash,
+        model_hash=settlement.model_hash,
+        record_hash=settlement.record_hash,
+        settled_at=settlement.settled_at,
+        receipts_root=merkle_root([canonical_json(asdict(entry)) for entry in receipts]),
+        head=tip.head,
+        signature="",
+    )
+    row = replace(row, head=head_of(tip.head, row, receipts, postings))
+    problems = invariant_problems(genesis, row, receipts, postings)
+    if problems:
+        raise LedgerError(f"round {plan.round}: {'; '.join(problems)}", remedy="report this: it can't happen")
+    return SealedRound(row=row, receipts=receipts, postings=postings)
+
+
+def head_of(previous: str, row: RoundRow, receipts: Sequence[ReceiptEntry], postings: Sequence[Posting]) -> str:
+    """Return the link of the hash chain: the hash of a round's whole content and of the head before."""
+    content = {"previous": previous, **round_content(row, receipts, postings)}
+    return sha256_hex(b"flower-subnet/ledger-round/v1\x00" + canonical_json(content))
+
+
+def round_content(row: RoundRow, receipts: Sequence[ReceiptEntry], postings: Sequence[Posting]) -> dict[str, Any]:
+    """Return a round as plain data, without its head and signature."""
+    fields = {name: value for name, value in asdict(row).items() if name not in {"head", "signature"}}
+    return {"round": fields, "receipts": list(map(asdict, receipts)), "postings": list(map(asdict, postings))}
+
+
+def invariant_problems(
+    genesis: Genesis, row: RoundRow, receipts: Sequence[ReceiptEntry], postings: Sequence[Posting]
+) -> list[str]:
+    """Say which of the rules that hold in every round a round breaks, without recomputing its split."""
+    problems = []
+    if total := sum(posting.amount for posting in postings):
+        problems.append(f"its postings sum to {total}, not 0")
+    issued = -sum(posting.amount for posting in postings if posting.account == ISSUANCE)
+    if issued != row.minted:
+        problems.append(f"its postings issue {issued}, but it says that it minted {row.minted}")
+    if row.minted + row.unminted != row.emission:
+        problems.append(f"minted {row.minted} and unminted {row.unminted} don't make the emission {row.emission}")
+    if row.supply > genesis.schedule.cap:
+        problems.append(f"the supply is {row.supply}, above the cap {genesis.schedule.cap}")
+    paid = [(posting.account, posting.kind) for posting in postings]
+    if len(paid) != len(set(paid)):
+        problems.append("an account is paid twice")
+    earners = {f"participant:{entry.hotkey}" for entry in receipts if entry.status == "accepted" and entry.score}
+    for account, _ in paid:
+        if account.startswith("participant:") and account not in earners:
+            problems.append(f"{account} is paid without an accepted receipt")
+    return problems
+
+
+def _postings(genesis: Genesis, split: RoundSplit) -> tuple[Posting, ...]:
+    """Write a division down in double entry: issuance first, and nothing for whoever gets nothing."""
+    movements = [(ISSUANCE, -split.minted), (f"owner:{genesis.owner}", split.owner)]
+    movements.append((f"validator:{genesis.validator}", split.validator))
+    movements += [(f"participant:{hotkey}", amount) for hotkey, amount in split.participants.items()]
+    moved = [(account, amount) for account, amount in movements if amount]
+    return tuple(
+        Posting(position=position, account=account, kind="emission", amount=amount)
+        for position, (account, amount) in enumerate(moved)
+    )

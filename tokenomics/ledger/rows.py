@@ -1,0 +1,136 @@
+"""Reading the ledger's rows, within a transaction that the caller opened."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table, func, insert, select
+
+from tokenomics.errors import LedgerCorruptError
+from tokenomics.ledger import schema
+from tokenomics.ledger.planning import SealedRound, Tip, genesis_tip
+from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow
+
+PAGE_SIZE: Final = 256
+"""Rounds read at a time."""
+
+_MAX_GENESIS_CHARACTERS: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenesisRow:
+    """The first row as stored."""
+
+    document: str
+    head: str
+    signature: str
+
+    def parse(self) -> Genesis:
+        """Return the genesis that the document writes down.
+
+        Raises:
+            TokenomicsError: it isn't one.
+        """
+        try:
+            return Genesis.from_dict(json.loads(self.document[:_MAX_GENESIS_CHARACTERS]))
+        except (ValueError, RecursionError) as error:
+            raise LedgerCorruptError("the genesis isn't JSON", remedy="restore the ledger from a backup") from error
+
+
+def read_genesis(connection: Connection) -> GenesisRow:
+    """Return the first row.
+
+    Raises:
+        LedgerCorruptError: there isn't exactly one, or it isn't text.
+    """
+    found = connection.execute(select(schema.genesis)).mappings().fetchmany(2)
+    row = {name: found[0][name] for name in ("document", "head", "signature")} if len(found) == 1 else {}
+    if not row or not all(isinstance(value, str) for value in row.values()):
+        raise LedgerCorruptError("the ledger hasn't one readable genesis row", remedy="restore it from a backup")
+    return GenesisRow(**row)
+
+
+def read_tip(connection: Connection, genesis: Genesis) -> Tip:
+    """Return where the ledger ends."""
+    last = connection.execute(select(schema.rounds).order_by(schema.rounds.c.round.desc()).limit(1)).mappings().first()
+    return genesis_tip(genesis) if last is None else tip_of(_round_row(last))
+
+
+def tip_of(row: RoundRow) -> Tip:
+    """Return the tip of a ledger that ends with this round."""
+    return Tip(round=row.round, head=row.head, model_hash=row.model_hash, supply=row.supply)
+
+
+def read_rounds(connection: Connection, start: int, limit: int) -> Iterator[RoundRow]:
+    """Yield up to `limit` rounds in order, from `start` on.
+
+    Raises:
+        LedgerError: a column isn't what the schema says.
+    """
+    table = schema.rounds
+    query = select(table).where(table.c.round >= start).order_by(table.c.round).limit(limit)
+    for row in connection.execute(query).mappings():
+        yield _round_row(row)
+
+
+def read_receipts(connection: Connection, number: int, hotkey: str | None = None) -> list[ReceiptEntry]:
+    """Return a round's receipt entries by hotkey, or the one of `hotkey`.
+
+    Raises:
+        LedgerError: a column isn't what the schema says.
+    """
+    table = schema.receipts
+    query = select(table).where(table.c.round == number).order_by(table.c.hotkey)
+    if hotkey is not None:
+        query = query.where(table.c.hotkey == hotkey)
+    return [ReceiptEntry(**_without_round(row)) for row in connection.execute(query).mappings()]
+
+
+def read_postings(connection: Connection, number: int) -> list[Posting]:
+    """Return a round's postings by position.
+
+    Raises:
+        LedgerError: a column isn't what the schema says.
+    """
+    table = schema.postings
+    query = select(table).where(table.c.round == number).order_by(table.c.position)
+    return [Posting(**_without_round(row)) for row in connection.execute(query).mappings()]
+
+
+def read_balances(connection: Connection) -> dict[str, int]:
+    """Return the sum of each account's postings."""
+    table = schema.postings
+    query = select(table.c.account, func.sum(table.c.amount)).group_by(table.c.account).order_by(table.c.account)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def read_orphans(connection: Connection, table: Table) -> list[int]:
+    """Return the rounds (at most 10) that a table has rows of, but that were never settled."""
+    settled = select(schema.rounds.c.round)
+    query = select(table.c.round).distinct().where(table.c.round.not_in(settled)).order_by(table.c.round).limit(10)
+    return list(connection.execute(query).scalars())
+
+
+def write_round(connection: Connection, sealed: SealedRound) -> None:
+    """Write a round: receipts, then the postings that they justify, then the row that seals both."""
+    number = sealed.row.round
+    fields = {
+        schema.receipts: ("hotkey", "receipt_hash", "status", "score"),
+        schema.postings: ("position", "account", "kind", "amount"),
+    }
+    for table, records in ((schema.receipts, sealed.receipts), (schema.postings, sealed.postings)):
+        written = [{"round": number, **{name: getattr(record, name) for name in fields[table]}} for record in records]
+        if written:
+            connection.execute(insert(table), written)
+    row = {column.name: getattr(sealed.row, column.name) for column in schema.rounds.columns}
+    connection.execute(insert(schema.rounds), row | {"pays": int(sealed.row.pays)})
+
+
+def _round_row(row: Mapping[Any, Any]) -> RoundRow:
+    # only 0 and 1 are bools: anything else stays as it is, and is refused by the record
+    return RoundRow(**{**row, "pays": {0: False, 1: True}.get(row["pays"], row["pays"])})
+
+
+def _without_round(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "round"}

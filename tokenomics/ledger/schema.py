@@ -1,0 +1,136 @@
+"""The ledger's tables, and the triggers that keep them append-only whoever writes to the file."""
+
+from typing import Final
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    event,
+)
+
+SCHEMA_VERSION: Final = 1
+"""Kept in the file's `user_version`."""
+
+metadata: Final = MetaData()
+_INTEGER: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _integer(name: str, *, primary_key: bool = False) -> Column[int]:
+    return Column(name, _INTEGER, nullable=False, primary_key=primary_key, autoincrement=False)
+
+
+def _text(name: str, *, primary_key: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=False, primary_key=primary_key)
+
+
+def _round() -> Column[int]:
+    """Receipts and postings are written before their round, which seals them: so the key is checked at commit."""
+    target = ForeignKey("rounds.round", deferrable=True, initially="DEFERRED")
+    return Column("round", _INTEGER, target, nullable=False, primary_key=True, autoincrement=False)
+
+
+genesis: Final = Table(
+    "genesis",
+    metadata,
+    _integer("id", primary_key=True),
+    _text("document"),
+    _text("head"),
+    _text("signature"),
+    CheckConstraint("id = 0"),
+    sqlite_strict=True,
+)
+
+rounds: Final = Table(
+    "rounds",
+    metadata,
+    _integer("round", primary_key=True),
+    _integer("era"),
+    _integer("emission"),
+    _integer("minted"),
+    _integer("unminted"),
+    _integer("supply"),
+    _integer("pays"),
+    _integer("unpaid_score"),
+    _text("base_hash"),
+    _text("model_hash"),
+    _text("record_hash"),
+    _integer("settled_at"),
+    _text("receipts_root"),
+    _text("head"),
+    _text("signature"),
+    CheckConstraint("round >= 1 AND pays IN (0, 1)"),
+    CheckConstraint("minted >= 0 AND unminted >= 0 AND minted + unminted = emission AND supply >= minted"),
+    sqlite_strict=True,
+)
+
+receipts: Final = Table(
+    "receipts",
+    metadata,
+    _round(),
+    _text("hotkey", primary_key=True),
+    _text("receipt_hash"),
+    _text("status"),
+    _integer("score"),
+    CheckConstraint("status IN ('accepted', 'rejected', 'missing')"),
+    CheckConstraint("score = 0 OR (score > 0 AND status = 'accepted')"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+postings: Final = Table(
+    "postings",
+    metadata,
+    _round(),
+    _integer("position", primary_key=True),
+    _text("account"),
+    _text("kind"),
+    _integer("amount"),
+    UniqueConstraint("round", "account", "kind"),
+    CheckConstraint("amount <> 0"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+
+_UNBALANCED: Final = (
+    "(SELECT coalesce(sum(amount), 0) FROM postings WHERE round = NEW.round) <> 0 OR "
+    "(SELECT coalesce(sum(amount), 0) FROM postings WHERE round = NEW.round AND amount > 0) <> NEW.minted"
+)
+_UNEARNED: Final = (
+    "substr(NEW.account, 1, 12) = 'participant:' AND NOT EXISTS (SELECT 1 FROM receipts WHERE round = NEW.round"
+    " AND hotkey = substr(NEW.account, 13) AND status = 'accepted' AND score > 0)"
+)
+_SEALED: Final = "EXISTS (SELECT 1 FROM rounds WHERE round = NEW.round)"
+_OUT_OF_ORDER: Final = "NEW.round <> (SELECT coalesce(max(round), 0) + 1 FROM rounds)"
+
+_RULES: Final = (
+    ("genesis_once", "INSERT ON genesis WHEN EXISTS (SELECT 1 FROM genesis)", "a ledger has one genesis"),
+    ("rounds_in_order", f"INSERT ON rounds WHEN {_OUT_OF_ORDER}", "rounds are settled in order"),
+    ("rounds_balanced", f"INSERT ON rounds WHEN {_UNBALANCED}", "postings sum to zero and to what is minted"),
+    ("postings_earned", f"INSERT ON postings WHEN {_UNEARNED}", "nobody is paid without an accepted receipt"),
+    ("receipts_sealed", f"INSERT ON receipts WHEN {_SEALED}", "a settled round is sealed"),
+    ("postings_sealed", f"INSERT ON postings WHEN {_SEALED}", "a settled round is sealed"),
+    *(
+        (f"{table}_no_{verb.lower()}", f"{verb} ON {table}", f"{table} is append-only")
+        for table in ("genesis", "rounds", "receipts", "postings")
+        for verb in ("UPDATE", "DELETE")
+    ),
+)
+
+SQLITE_TRIGGERS: Final = {
+    name: f"CREATE TRIGGER {name} BEFORE {when} BEGIN SELECT RAISE(ABORT, '{message}'); END"
+    for name, when, message in _RULES
+}
+"""By name, the statement that makes it. They guard against accidents and honest tools; `verify` against the rest."""
+
+for _statement in SQLITE_TRIGGERS.values():
+    _ddl = DDL(_statement).execute_if(dialect="sqlite")  # type: ignore[no-untyped-call]
+    event.listen(metadata, "after_create", _ddl)

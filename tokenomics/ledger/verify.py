@@ -1,0 +1,194 @@
+"""Is this ledger what its validator signed? Everything recomputed from the file alone, whatever was done to it."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection
+
+from tokenomics.canonical import canonical_json
+from tokenomics.errors import LedgerError, TokenomicsError
+from tokenomics.ledger import schema
+from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path, read_checkpoint
+from tokenomics.ledger.connection import open_engine, transaction
+from tokenomics.ledger.integrity import schema_problems
+from tokenomics.ledger.planning import Tip, check_follows, genesis_tip, head_of, invariant_problems, seal
+from tokenomics.ledger.records import Genesis, Posting, RoundRow, Settlement
+from tokenomics.ledger.rows import (
+    PAGE_SIZE,
+    read_genesis,
+    read_orphans,
+    read_postings,
+    read_receipts,
+    read_rounds,
+    tip_of,
+)
+
+MAX_ERRORS: Final = 100
+"""No more are reported: one change early in a long ledger could otherwise give millions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What `verify_ledger` found."""
+
+    ok: bool
+    """Whether nothing is wrong."""
+    rounds: int
+    """Rounds that were read."""
+    head: str
+    """The head of the last round read; empty when not even the genesis could be."""
+    errors: list[str]
+    """What is wrong and in which round, in order; at most `MAX_ERRORS`."""
+
+
+def verify_ledger(path: Path, *, validator: str | None = None) -> Verification:
+    """Recompute a whole ledger and compare: chain, signatures, emissions, splits, sums, cap, and the checkpoint file.
+
+    The file is opened to be read only, and nothing in it is trusted: this never raises for what it holds.
+
+    Args:
+        path: the ledger's file; its checkpoint file is looked for beside it.
+        validator: the hotkey whose ledger it should be. Without it, a history that somebody rewrote with a key of
+            their own is found to be sound.
+    """
+    check = _Check(path=path, validator=validator)
+    with check.noting(""):
+        check.run()
+    return Verification(ok=not check.errors, rounds=check.n_rounds, head=check.head, errors=check.errors[:MAX_ERRORS])
+
+
+@dataclass(slots=True, kw_only=True)
+class _Check:
+    """One pass over a ledger, and what it found so far."""
+
+    path: Path
+    validator: str | None
+    errors: list[str] = field(default_factory=list)
+    n_rounds: int = 0
+    head: str = ""
+
+    @contextlib.contextmanager
+    def noting(self, where: str) -> Iterator[None]:
+        """Note an error within as a finding, and go on after it."""
+        try:
+            yield
+        except (TokenomicsError, OSError) as error:
+            self.errors.append(f"{where}{error}")
+
+    def run(self) -> None:
+        if not self.path.is_file():
+            raise LedgerError(f"there is no ledger at {self.path}")
+        checkpoint = None
+        with self.noting("checkpoint: "):
+            # before the ledger: a validator at work writes the round first, so this can't be ahead of it
+            checkpoint = read_checkpoint(self.path)
+        engine = open_engine(self.path, read_only=True)
+        try:
+            with transaction(engine, self.path) as connection:
+                self.errors += schema_problems(connection)
+                self._check_content(connection, checkpoint)
+        finally:
+            engine.dispose()
+
+    def _check_content(self, connection: Connection, checkpoint: Checkpoint | None) -> None:
+        row = read_genesis(connection)
+        self.head = row.head
+        with self.noting("genesis: "):
+            genesis = row.parse()
+            tip = genesis_tip(genesis)
+            if row.document.encode(errors="replace") != canonical_json(genesis.to_dict()) or row.head != tip.head:
+                self.errors.append(f"genesis: its head is {row.head:.64}, recomputed {tip.head}")
+            if self.validator is not None and genesis.validator != self.validator:
+                self.errors.append(f"genesis: the validator is {genesis.validator}, not {self.validator}")
+            self._check_signature(genesis, 0, row.head, row.signature)
+            heads = self._check_rounds(connection, genesis, tip, wanted=checkpoint.round if checkpoint else 0)
+            self._check_orphans(connection)
+            self._check_file(genesis, checkpoint, heads)
+
+    def _check_rounds(self, connection: Connection, genesis: Genesis, tip: Tip, *, wanted: int) -> dict[int, str]:
+        """Check every round on top of the recorded one before; return the heads of the last and the `wanted` one."""
+        heads = {tip.round: tip.head}
+        start = 1
+        while len(self.errors) < MAX_ERRORS:
+            page: list[RoundRow] = []
+            with self.noting(f"round {start} or a later one: "):
+                page.extend(read_rounds(connection, start, PAGE_SIZE))
+            for row in page:
+                with self.noting(f"round {row.round}: "):
+                    self._check_round(connection, genesis, tip, row)
+                self.n_rounds += 1
+                self.head = row.head
+                tip = tip_of(row)
+                heads = {number: head for number, head in heads.items() if number == wanted} | {tip.round: tip.head}
+            if len(page) < PAGE_SIZE:
+                break
+            start = page[-1].round + 1
+        return heads
+
+    def _check_round(self, connection: Connection, genesis: Genesis, tip: Tip, row: RoundRow) -> None:
+        where = f"round {row.round}: "
+        receipts = read_receipts(connection, row.round)
+        postings = read_postings(connection, row.round)
+        self.errors += [f"{where}{problem}" for problem in invariant_problems(genesis, row, receipts, postings)]
+        recomputed = head_of(tip.head, row, receipts, postings)
+        if row.head != recomputed:
+            self.errors.append(f"{where}its head is {row.head}, but its content and the head before give {recomputed}")
+        self._check_signature(genesis, row.round, row.head, row.signature)
+        settlement = Settlement(
+            round=row.round,
+            base_hash=row.base_hash,
+            model_hash=row.model_hash,
+            record_hash=row.record_hash,
+            settled_at=row.settled_at,
+            entries=tuple(receipts),
+            unpaid_score=row.unpaid_score,
+            pays=row.pays,
+        )
+        with self.noting(where):
+            check_follows(tip, settlement)
+        sealed = seal(genesis, tip, settlement)
+        for name in ("era", "emission", "minted", "unminted", "supply", "receipts_root"):
+            recorded, expected = getattr(row, name), getattr(sealed.row, name)
+            if recorded != expected:
+                self.errors.append(f"{where}{name} is {recorded}, recomputed {expected}")
+        self.errors += [f"{where}{problem}" for problem in _differences(postings, sealed.postings)]
+
+    def _check_signature(self, genesis: Genesis, number: int, head: str, signature: str) -> None:
+        with self.noting(f"round {number}: "):
+            checkpoint = Checkpoint(subnet=genesis.subnet, round=number, head=head, signature=signature)
+            if not checkpoint.verify(genesis.validator):
+                self.errors.append(f"round {number}: the signature isn't the validator's")
+
+    def _check_orphans(self, connection: Connection) -> None:
+        for table in (schema.receipts, schema.postings):
+            numbers = read_orphans(connection, table)
+            self.errors += [f"round {n}: {table.name} of a round that was never settled" for n in numbers]
+
+    def _check_file(self, genesis: Genesis, checkpoint: Checkpoint | None, heads: dict[int, str]) -> None:
+        last = max(heads)
+        if checkpoint is None:
+            if last > 0:
+                self.errors.append(f"checkpoint: there is no sound {checkpoint_path(self.path)}: is the end missing?")
+            return
+        number = checkpoint.round
+        if checkpoint.subnet != genesis.subnet or not checkpoint.verify(genesis.validator):
+            self.errors.append(f"checkpoint: that of round {number} isn't signed by the validator for this subnet")
+        if number > last:
+            self.errors.append(f"round {number}: the checkpoint names it, but the ledger ends at round {last}")
+        elif heads.get(number) != checkpoint.head:
+            self.errors.append(f"round {number}: the checkpoint has another head, {checkpoint.head}")
+
+
+def _differences(recorded: list[Posting], expected: tuple[Posting, ...]) -> list[str]:
+    """Say where postings differ from those that genesis and scores give."""
+    found = {posting.account: posting for posting in recorded}
+    due = {posting.account: posting for posting in expected}
+    problems = [f"{account} is paid {found[account].amount}, due nothing" for account in found.keys() - due.keys()]
+    problems += [f"{account} is paid nothing, due {due[account].amount}" for account in due.keys() - found.keys()]
+    for account in found.keys() & due.keys():
+        if found[account] != due[account]:
+            problems.append(f"{account} is paid {found[account].amount}, due {due[account].amount}")
+    return sorted(problems)
