@@ -132,11 +132,12 @@ def _shards(task: Task, n_shards: int, partition: str, seed: int) -> list[Tensor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalletNode:
-    """A real node: its hotkey from the wallet and its data as its `--node-config` says.
+    """A real node: its hotkey from its wallet and its data as its `--node-config` says.
 
     Node configuration: `wallet` (path of a wallet made by `subnet wallet new`, required), `device` (`cpu`, `cuda`,
     ...; default the GPU where there is one), and either what the task's `participant_data` reads or `partition-id`
-    with `num-partitions`, which takes that shard of the task's own training data.
+    with `num-partitions`, which takes that shard of the task's own training data. Without a wallet, a run that sets
+    `simulated-wallets` lets the node take a throwaway key that everyone knows.
     """
 
     app_dir: Path
@@ -147,22 +148,27 @@ class WalletNode:
     def __call__(self, context: Context) -> Participant:
         """Return the participant of this node."""
         config = context.node_config
-        wallet = config.get("wallet")
-        if not isinstance(wallet, str) or not wallet:
-            raise InstructionError(
-                "this node has no wallet",
-                remedy="make one with 'subnet wallet new' and pass --node-config 'wallet=\"PATH\"'",
-            )
         device = str(config.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
         task = load_task(self.app_dir, self.task)
         return Participant(
             subnet=self.subnet,
             task=task,
             settings=self.settings,
-            hotkey=load_hotkey(Path(wallet).expanduser()),
+            hotkey=self._hotkey(context),
             examples=self._examples(task, context),
             draw=lambda _: _fresh_generator(),
             device=torch.device(device),
+        )
+
+    def _hotkey(self, context: Context) -> Hotkey:
+        wallet = context.node_config.get("wallet")
+        if isinstance(wallet, str) and wallet:
+            return load_hotkey(Path(wallet).expanduser())
+        if context.run_config.get("simulated-wallets") is True:
+            return Wallet.from_seed(seed_bytes("throwaway", str(context.node_id))).hotkey
+        raise InstructionError(
+            "this node has no wallet",
+            remedy="make one with 'subnet wallet new' and pass --node-config 'wallet=\"PATH\"'",
         )
 
     def _examples(self, task: Task, context: Context) -> Examples:

@@ -24,7 +24,7 @@ from subnet.spec import Spec
 from subnet.state import Entropy, Fixture
 from subnet.store import Store, write_atomically
 from tokenomics.canonical import canonical_json
-from tokenomics.keys import Wallet
+from tokenomics.keys import Hotkey
 from tokenomics.ledger import Genesis, Ledger
 from tokenomics.merkle import merkle_root
 
@@ -153,7 +153,7 @@ def prepared(
     task: Task,
     folder: Path,
     *,
-    wallet: Wallet,
+    hotkey: Hotkey,
     entropy: Entropy,
     model_seed: int,
     created_at: int,
@@ -165,7 +165,7 @@ def prepared(
         spec: the rules.
         task: what is trained.
         folder: the run's folder, locked by the caller.
-        wallet: the validator's; its coldkey is the subnet's owner.
+        hotkey: the validator's; its coldkey is the subnet's owner.
         entropy: nonces and message ids.
         model_seed: the first model is initialised with it.
         created_at: seconds since the epoch, for the ledger's first row.
@@ -182,8 +182,8 @@ def prepared(
         genesis = Genesis(
             subnet=spec.subnet.name,
             spec_hash=spec.hash,
-            validator=wallet.hotkey.keypair.public,
-            owner=wallet.coldkey.public,
+            validator=hotkey.keypair.public,
+            owner=hotkey.coldkey,
             token=spec.token.token(),
             schedule=spec.token.build(),
             shares=spec.split.shares(),
@@ -191,7 +191,7 @@ def prepared(
             validation_root=merkle_root(leaves(validation)),
             created_at=created_at,
         )
-        Ledger.create(path, genesis, wallet.hotkey.keypair).close()
+        Ledger.create(path, genesis, hotkey.keypair).close()
     with Ledger.open(path) as ledger:
         yield Fixture(
             spec=spec,
@@ -201,7 +201,7 @@ def prepared(
             scorer=registry.create(spec.scoring),
             store=store,
             ledger=ledger,
-            keypair=wallet.hotkey.keypair,
+            keypair=hotkey.keypair,
             entropy=entropy,
             **more,
         )

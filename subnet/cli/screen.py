@@ -80,15 +80,6 @@ class Screen(Quiet):
         self._bar = self._progress.add_task("starting", total=None)
 
     def __enter__(self) -> Self:
-        counts = Counter(kind(role) for role in self._scenario.roles)
-        cast = ", ".join(f"{count} {name}" for name, count in counts.items())
-        spec = self._scenario.spec
-        self._console.print(f"[bold]{spec.subnet.name}[/]  {spec.subnet.description}")
-        self._console.print(f"  clients   {cast}; data {self._scenario.partition}; seed {self._scenario.seed}")
-        self._console.print(
-            f"  rules     strategy {spec.strategy.name}, scorer {spec.scoring.scorer}, spec {spec.hash[:12]}"
-        )
-        self._console.print(f"  folder    {self._folder}\n")
         self._progress.start()
         return self
 
@@ -97,7 +88,8 @@ class Screen(Quiet):
         super().__exit__(*details)
 
     def began(self, fixture: Fixture, state: State, n_rounds: int) -> None:
-        """Show the column heads and the rounds that are settled already."""
+        """Show what is played, and after which round it goes on."""
+        self._head()
         super().began(fixture, state, n_rounds)
         beside = f"{self._companion.strategy:>9}" if self._companion else ""
         self._console.print(
@@ -143,6 +135,17 @@ class Screen(Quiet):
         lines["ledger"] += f", {len(result['rounds'])} rounds, head {result['ledger']['head'][:16]}"
         for heading, text in lines.items():
             self._console.print(f"  {heading:<9} {text}")
+
+    def _head(self) -> None:
+        counts = Counter(kind(role) for role in self._scenario.roles)
+        cast = ", ".join(f"{count} {name}" for name, count in counts.items())
+        spec = self._scenario.spec
+        self._console.print(f"[bold]{spec.subnet.name}[/]  {spec.subnet.description}")
+        self._console.print(f"  clients   {cast}; data {self._scenario.partition}; seed {self._scenario.seed}")
+        self._console.print(
+            f"  rules     strategy {spec.strategy.name}, scorer {spec.scoring.scorer}, spec {spec.hash[:12]}"
+        )
+        self._console.print(f"  folder    {self._folder}\n")
 
     def _round_line(self, played: RoundReport, token: Token) -> None:
         record, row = played.record, played.row

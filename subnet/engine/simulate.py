@@ -187,7 +187,7 @@ def open_fixture(scenario: Scenario, folder: Path, stop: threading.Event) -> Ite
             spec,
             task,
             folder,
-            wallet=Wallet.from_seed(seed_bytes("validator", seed)),
+            hotkey=Wallet.from_seed(seed_bytes("validator", seed)).hotkey,
             entropy=SeededEntropy(seed),
             model_seed=int.from_bytes(seed_bytes("model", seed)[:4], "big"),
             created_at=0,

@@ -89,4 +89,5 @@ def _principal_energy(distances: Tensor) -> Tensor:
     n = distances.shape[0]
     centring = torch.eye(n, dtype=torch.float64) - 1.0 / n
     values, vectors = torch.linalg.eigh(-0.5 * centring @ distances @ centring)
-    return values[-1].clamp(min=0) * vectors[:, -1] ** 2
+    energy: Tensor = values[-1].clamp(min=0) * vectors[:, -1] ** 2
+    return energy

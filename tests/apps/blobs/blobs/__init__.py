@@ -1,0 +1,1 @@
+"""A tiny subnet for tests."""

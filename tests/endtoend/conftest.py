@@ -1,0 +1,94 @@
+"""Helpers of the end-to-end tests: the command line in a process of its own, in a folder of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BLOBS = ROOT / "tests" / "apps" / "blobs"
+DIGITS = ROOT / "examples" / "digits"
+
+
+class CommandLine:
+    """Runs `subnet` in `folder`, with a Flower home of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "FLWR_HOME": str(folder / "flwr-home"),
+            "FLWR_TELEMETRY_ENABLED": "0",
+            "FLWR_DISABLE_UPDATE_CHECK": "1",
+            "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+            "XDG_DATA_HOME": str(folder / "data"),
+            "HOME": str(folder),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "COLUMNS": "200",
+        }
+
+    def run(self, *arguments: object, timeout_s: float = 300, **more: object) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(  # type: ignore[call-overload, no-any-return]
+            ["subnet", *map(str, arguments)],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            **more,
+        )
+
+    def start(self, *arguments: object, program: str = "subnet", log: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start a command in a session of its own."""
+        with (log or self.folder / "log").open("ab") as output:
+            return subprocess.Popen(
+                [program, *map(str, arguments)],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def left_behind(self) -> list[str]:
+        """Return the command lines of processes that this command line's environment was handed to."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("FLWR_HOME") == self.environment["FLWR_HOME"]:
+                    found.append(" ".join(process.cmdline()))
+            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                continue
+        return found
+
+
+@pytest.fixture
+def subnet(tmp_path: Path) -> CommandLine:
+    """A command line in a fresh folder."""
+    return CommandLine(tmp_path)
+
+
+def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = 120.0) -> None:
+    """Wait for a condition, looking often, with a deadline."""
+    end = time.monotonic() + timeout_s
+    pause = signal.sigtimedwait if hasattr(signal, "sigtimedwait") else None
+    while not condition():
+        assert time.monotonic() < end, f"waited {timeout_s:g} s for {what}"
+        if pause:
+            pause([], 0.005)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Return every content-addressed file of a run with its content, by path."""
+    kinds = ("models", "updates", "contributions", "receipts", "rounds")
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for kind in kinds for path in sorted((folder / kind).iterdir())
+    }
