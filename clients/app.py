@@ -44,7 +44,6 @@ def create_client_app(source: ParticipantSource) -> ClientApp:
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        torch.set_num_threads(1)  # many clients share a machine, and the number of threads changes the last bits
         participant = source(context)
         instruction, base = read_instruction(message.content)
         contribution = participant.contribute(instruction, base, message_id=message.metadata.group_id)
@@ -82,7 +81,11 @@ class Simulation:
     models: Path
 
     def __call__(self, context: Context) -> Participant:
-        """Return the participant of the node's `partition-id`."""
+        """Return the participant of the node's `partition-id`; its process computes on one thread from now on.
+
+        Many clients share a machine, and the number of threads changes the last bits of a result.
+        """
+        torch.set_num_threads(1)
         index = int(context.node_config["partition-id"])
         if index >= len(self.roles):
             raise InstructionError(

@@ -20,8 +20,8 @@ from subnet.store import Store
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.02
-"""Pause between two looks at the Grid while nothing has come: short against any training."""
+POLL_S = (0.02, 0.5)
+"""Shortest and longest pause between two looks at the Grid; a tenth of the time since the last reply, in between."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,8 @@ def stream(
         StoppedError: `stopped` said so.
     """
     waiting = dict.fromkeys(grid_ids)
-    end = time.monotonic() + deadline_s
+    last = time.monotonic()
+    end = last + deadline_s
     while waiting:
         came = False
         for grid_id in list(waiting):
@@ -123,10 +124,13 @@ def stream(
             raise StoppedError(
                 "the run was stopped", remedy="give the same command again: it goes on from the last settled round"
             )
-        if time.monotonic() >= end:
+        now = time.monotonic()
+        if now >= end:
             return
-        if waiting and not came:
-            time.sleep(POLL_S)
+        if came:
+            last = now
+        elif waiting:
+            time.sleep(min(POLL_S[1], max(POLL_S[0], (now - last) / 10), end - now))
 
 
 def _take(message: Message, asked: Asked, arrival: int, store: Store, limit_bytes: int) -> Reply:

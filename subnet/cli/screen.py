@@ -158,8 +158,12 @@ class Screen(Quiet):
         if not row.pays:
             self._console.print(f"{head}  [yellow]refused[/]: {record['proposed']['why']}; nothing minted")
             return
-        more = ", ..." if len(paid) > _N_EARNERS else ""
-        self._console.print(f"{head}  {_money(row.minted, token)} minted; {len(paid)} earned: {earners}{more}")
+        if row.minted:
+            more = ", ..." if len(paid) > _N_EARNERS else ""
+            text = f"{_money(row.minted, token)} minted; {len(paid)} earned: {earners}{more}"
+        else:
+            text = "nothing minted: " + ("no score is payable" if row.emission else "the emission has run out")
+        self._console.print(f"{head}  {text}")
         left_out = ", ".join(self._names[hotkey] for hotkey in played.left_out)
         details = [f"{len(played.accepted)} accepted"]
         details += [f"left out of the model: {left_out}"] if left_out else []

@@ -98,6 +98,7 @@ def play(
     kinds = scenario.kinds()
     logging.getLogger("subnet").setLevel(logging.ERROR)  # what participants do wrong is on the screen and on receipts
     folder = out or default_folder(scenario, Path("runs"))
+    scenario.check()
     companion = Companion(scenario, folder / compare, strategy=compare) if compare else None
     screen = Quiet(companion) if json_output else Screen(folder, scenario, kinds, companion)
     try:

@@ -52,6 +52,7 @@ class Companion:
             n_rounds=scenario.n_rounds,
         )
         self._folder = folder
+        self._scenario.check()
         self._stack = ExitStack()
         self._session: Session | None = None
 

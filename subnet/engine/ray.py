@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import os
+import tempfile
 import threading
 
 from flwr.clientapp import ClientApp
@@ -13,6 +14,8 @@ from subnet.errors import EngineError
 
 def run_on_ray(server: ServerApp, client: ClientApp, *, n_nodes: int, stop: threading.Event) -> None:
     """Run both apps on Flower's simulation engine until the ServerApp ends.
+
+    The user's Flower home isn't touched: unless `FLWR_HOME` names one, the engine gets one for the time of the run.
 
     Args:
         server: plays the run, on a thread of the engine's.
@@ -27,16 +30,20 @@ def run_on_ray(server: ServerApp, client: ClientApp, *, n_nodes: int, stop: thre
         raise EngineError("--engine flower needs Ray", remedy="pip install 'flower-subnet[simulation]'")
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
-    from flwr.simulation import run_simulation
-
-    logging.getLogger("flwr").setLevel(logging.ERROR)
     config = {
         "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
         "init_args": {"logging_level": logging.ERROR, "log_to_driver": False},
     }
-    try:
-        run_simulation(server, client, num_supernodes=n_nodes, backend_config=config)  # type: ignore[arg-type]
-    except BaseException:
-        stop.set()
-        raise
+    with tempfile.TemporaryDirectory(prefix="flwr-home-") as home:
+        os.environ.setdefault("FLWR_HOME", home)
+        from flwr.simulation import run_simulation
+
+        logging.getLogger("flwr").setLevel(logging.ERROR)
+        try:
+            run_simulation(server, client, num_supernodes=n_nodes, backend_config=config)  # type: ignore[arg-type]
+        except BaseException:
+            stop.set()
+            raise
+        finally:
+            if os.environ["FLWR_HOME"] == home:
+                del os.environ["FLWR_HOME"]

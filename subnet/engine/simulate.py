@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import torch
 
+import strategies
 from clients.app import Simulation, create_client_app
 from clients.cast import kind, parse_cast
 from clients.partition import parse as parse_partition
@@ -22,6 +23,7 @@ from clients.task import load_task
 from subnet.engine.app import Observer, Schedule, create_server_app, play_run
 from subnet.run import SeededEntropy, agree, locked, prepared
 from subnet.run_files import LEDGER_NAME
+from subnet.scoring import registry
 from subnet.spec import FILE_NAME, Spec
 from subnet.state import Fixture
 from tokenomics.canonical import content_hash
@@ -58,6 +60,16 @@ class Scenario:
     def roles(self) -> tuple[str, ...]:
         """One role a client."""
         return parse_cast(self.cast)
+
+    def check(self) -> None:
+        """Try out everything that could be wrong with the scenario, before anything is written.
+
+        Raises:
+            SpecError, CastError, TaskError, StrategyError: the scenario can't be played.
+        """
+        strategies.create(self.spec.strategy.name, **self.spec.strategy.settings)
+        registry.create(self.spec.scoring)
+        self.participants(Path()).participant(0)
 
     def plan(self) -> dict[str, Any]:
         """Return all that fixes the results: what a run that goes on must agree with."""
@@ -134,7 +146,7 @@ def simulate(
     """Play a scenario, or go on with it, until its rounds are settled in the folder's ledger.
 
     Args:
-        scenario: what is played.
+        scenario: what is played; the caller has had it checked.
         folder: the run's folder; a run of the same scenario in it goes on.
         engine: `inprocess`, or `flower` for Flower's own simulation engine.
         observer: is told what happens.
@@ -142,7 +154,6 @@ def simulate(
 
     Raises:
         RunError: the folder can't be used.
-        SpecError, CastError, TaskError: the scenario can't be played.
     """
     torch.set_num_threads(1)
     stop = threading.Event()

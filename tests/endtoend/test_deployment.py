@@ -1,0 +1,111 @@
+"""`flwr run` against a real SuperLink and three stock SuperNodes, each with its own data and wallet."""
+
+import json
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.endtoend.conftest import DIGITS, CommandLine, wait_until
+from tokenomics.ledger import Ledger, verify_ledger
+
+N_NODES = 3
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """Return whether somebody listens on a port of the loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def federation(subnet: CommandLine) -> Iterator[tuple[CommandLine, list[str]]]:
+    """A SuperLink and three SuperNodes as real processes; gives the command line and the nodes' hotkeys.
+
+    Stopped with SIGTERM in the end, they must leave nothing running.
+    """
+    port = free_port()
+    home = subnet.folder / "flwr-home"
+    home.mkdir()
+    (home / "config.toml").write_text(
+        f'[superlink]\ndefault = "mine"\n\n[superlink.mine]\naddress = "127.0.0.1:{port}"\ninsecure = true\n'
+    )
+    hotkeys = []
+    for name in ("ada", "ben", "cleo"):
+        made = subnet.run("wallet", "new", subnet.folder / "wallets", "--name", name, "--no-password")
+        assert made.returncode == 0, made.stderr
+        shown = subnet.run("wallet", "show", subnet.folder / "wallets" / name, "--json")
+        hotkeys.append(json.loads(shown.stdout)["hotkey"])
+    processes = [
+        subnet.start("--insecure", "--port", port, program="flower-superlink", log=subnet.folder / "superlink.log")
+    ]
+    try:
+        wait_until(lambda: listens(port), "the SuperLink")
+        for number, name in enumerate(("ada", "ben", "cleo")):
+            config = f'partition-id={number} num-partitions={N_NODES} wallet="{subnet.folder / "wallets" / name}"'
+            processes.append(
+                subnet.start(
+                    *("--insecure", "--superlink", f"127.0.0.1:{port}", "--port", free_port()),
+                    *("--node-config", config),
+                    program="flower-supernode",
+                    log=subnet.folder / f"{name}.log",
+                )
+            )
+        yield subnet, hotkeys
+    finally:
+        for process in reversed(processes):
+            process.send_signal(signal.SIGTERM)
+        for process in processes:
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        wait_until(lambda: subnet.left_behind() == [], "everything that SuperLink and SuperNodes had started to end")
+
+
+@pytest.mark.processes
+def test_flwr_run_trains_and_pays_real_nodes(federation: tuple[CommandLine, list[str]]):
+    """Two rounds on Flower's deployment engine settle in a ledger that pays exactly the three wallets."""
+    subnet, hotkeys = federation
+    folder = subnet.folder / "run"
+    settings = f'rounds=2 min-participants={N_NODES} out="{folder}"'
+    run = subnet.start("run", DIGITS, "mine", "--stream", "--run-config", settings, program="flwr")
+    try:
+        wait_until(lambda: checkpoint_round(folder) == 2 or run.poll() not in {None, 0}, "two rounds", timeout_s=280)
+        run.wait(timeout=60)
+    finally:
+        run.kill()
+    log = (subnet.folder / "log").read_text()
+    assert run.returncode == 0, log
+    checked = verify_ledger(folder / "ledger.sqlite")
+    assert checked.ok, checked.errors
+    assert checked.rounds == 2
+    with Ledger.open(folder / "ledger.sqlite", read_only=True) as ledger:
+        for row in ledger.rounds():
+            entries = ledger.receipts(row.round)
+            assert [entry.hotkey for entry in entries] == sorted(hotkeys)
+            assert {entry.status for entry in entries} == {"accepted"}
+            assert row.minted > 0
+        balances = ledger.balances()
+    assert {account for account in balances if account.startswith("participant:")} == {
+        f"participant:{hotkey}" for hotkey in hotkeys
+    }
+    explained = subnet.run("explain", folder, 2, hotkeys[0][:12])
+    assert explained.returncode == 0, explained.stderr
+    assert "of the round's" in explained.stdout
+
+
+def checkpoint_round(folder) -> int:
+    """Return the last round that the ledger's checkpoint names."""
+    path = folder / "ledger.sqlite.checkpoint.json"
+    return int(json.loads(path.read_bytes())["round"]) if path.exists() else 0
