@@ -43,7 +43,7 @@ def parse_cast(cast: str) -> tuple[str, ...]:
     for entry in cast.split(","):
         role, _, count = entry.strip().partition("=")
         behaviour(role)
-        if not count.isdigit() or int(count) < 1:
+        if not (count.isascii() and count.isdigit() and len(count) < 10 and int(count) > 0):
             raise CastError(
                 f"cast {entry.strip()!r}: {count!r} isn't a count", remedy="write KIND=COUNT, COUNT at least 1"
             )
@@ -64,7 +64,7 @@ def behaviour(role: str) -> Behaviour:
     """Return the behaviour of a role.
 
     Raises:
-        CastError: an unknown kind, or a strength that the kind doesn't take or that isn't a number.
+        CastError: an unknown kind, or a strength that the kind doesn't take or that isn't a number from 0.
     """
     name, has_strength, strength = role.partition(":")
     found = KINDS.get(name)
@@ -76,6 +76,8 @@ def behaviour(role: str) -> Behaviour:
         raise CastError(f"client kind {name!r} takes no strength", remedy=f"write {name}=COUNT")
     try:
         value = float(strength)
-    except ValueError as error:
-        raise CastError(f"strength {strength!r} of {name} isn't a number", remedy=f"write {name}:2.5=COUNT") from error
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise CastError(f"strength {strength!r} of {name} isn't a number from 0", remedy=f"write {name}:2.5=COUNT")
     return found(value)  # type: ignore[call-arg]

@@ -7,7 +7,7 @@ flat float32 vector, laid out by `ModelLayout`.
 import importlib
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -224,10 +224,15 @@ def load_task(app_dir: Path, reference: str) -> Task:
                 f"task {reference!r}: can't import {module_name!r} from {app_dir}: {error}",
                 remedy="set [subnet] task to 'package.module:Class' in that folder, and install what it imports",
             ) from error
-    found: Callable[[], object] | None = getattr(module, class_name, None)
+    found = getattr(module, class_name, None)
     if not (isinstance(found, type) and issubclass(found, Task)):
         raise TaskError(
             f"task {reference!r}: {module_name} has no Task class named {class_name!r}",
             remedy="name a subclass of clients.task.Task",
+        )
+    missing = sorted(getattr(found, "__abstractmethods__", ()))
+    if missing:
+        raise TaskError(
+            f"task {reference!r} doesn't say its {', '.join(missing)}", remedy="write every abstract method of Task"
         )
     return found()

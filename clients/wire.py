@@ -4,32 +4,33 @@ Both directions are Flower `RecordDict`s. Tensors are raw safetensors bytes in o
 JSON. A reader checks every record's presence, type and size before it uses any.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from clients.contribution import MAX_DOCUMENT_CHARS, Contribution, Signed
+from clients.contribution import MAX_DOCUMENT_CHARS, Contribution, Hex32, Signed
 from clients.errors import ContributionError, InstructionError
 
 _STYPE = "safetensors"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instruction:
+class Instruction(BaseModel):
     """What the validator asks of one participant in one round, beside the base model."""
 
-    subnet: str
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    subnet: Hex32
     """Content hash of the spec."""
-    round: int
-    base_hash: str
-    validator: str
+    round: Annotated[int, Field(ge=1)]
+    base_hash: Hex32
+    validator: Hex32
     """Hotkey of the validator, for whom the contribution is meant."""
-    nonce_commitment: str
+    nonce_commitment: Hex32
     """Hash of the nonce that will help to draw the validation batches once all contributions are in."""
-    deadline_s: int
+    deadline_s: Annotated[int, Field(ge=1)]
     """Seconds the participant has from the sending of this message."""
-    history: tuple[str, ...] = ()
+    history: tuple[Hex32, ...] = ()
     """Hashes of the models that came before `base_hash`, newest first: public knowledge."""
     acknowledgement: str = ""
     """The validator's signed word (JSON) on what it received from this participant last, and what became of it."""
@@ -37,8 +38,7 @@ class Instruction:
 
 def instruction_record(instruction: Instruction, base: bytes) -> RecordDict:
     """Pack an instruction and the base model's safetensors bytes."""
-    fields: dict[str, Any] = asdict(instruction)
-    fields["history"] = list(instruction.history)
+    fields = instruction.model_dump() | {"history": list(instruction.history)}
     return RecordDict({"base": _array(base), "instruction": ConfigRecord(fields)})
 
 
@@ -50,11 +50,13 @@ def read_instruction(content: RecordDict) -> tuple[Instruction, bytes]:
     """
     try:
         fields: dict[str, Any] = dict(content.config_records["instruction"])
-        fields["history"] = tuple(fields["history"])
-        return Instruction(**fields), content.array_records["base"][_STYPE].data
-    except (KeyError, TypeError) as error:
+        if isinstance(fields.get("history"), list):
+            fields["history"] = tuple(fields["history"])
+        return Instruction.model_validate(fields), content.array_records["base"][_STYPE].data
+    except (KeyError, ValidationError) as error:
         raise InstructionError(
-            f"the validator's message can't be read: {error}", remedy="run the same version as the validator"
+            f"the validator's message can't be read: {' '.join(str(error).split())[:200]}",
+            remedy="run the same version as the validator",
         ) from error
 
 

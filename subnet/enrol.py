@@ -50,7 +50,8 @@ def enrol(
     Returns:
         The nodes that were asked and aren't on the roster now; why is logged.
     """
-    unknown = [node for node in sorted(grid.get_node_ids()) if node not in roster.hotkeys]
+    online = set(grid.get_node_ids())
+    unknown = sorted(online - roster.hotkeys.keys())
     challenges = {node: fresh_id(node) for node in unknown}
     content = RecordDict({"enrol": ConfigRecord({"subnet": subnet})})
     messages = [
@@ -60,18 +61,22 @@ def enrol(
     for grid_id, message in stream(grid, list(asked), deadline_s=deadline_s, stopped=stopped):
         node = asked[grid_id]
         try:
-            _admit(roster, node, message, subnet=subnet, challenge=challenges[node])
+            _admit(roster, node, message, subnet=subnet, challenge=challenges[node], online=online)
         except ContributionError as error:
             log.warning("node %d isn't enrolled: %s", node, error.message)
     return [node for node in unknown if node not in roster.hotkeys]
 
 
-def _admit(roster: Roster, node: int, message: Message, *, subnet: str, challenge: str) -> None:
+def _admit(roster: Roster, node: int, message: Message, *, subnet: str, challenge: str, online: set[int]) -> None:
     if message.has_error():
         raise ContributionError("failed", f"its app failed: {(message.error.reason or '')[:500]}")
     enrolment = open_enrolment(read_enrolment(message.content))
     if enrolment.subnet != subnet or enrolment.challenge != challenge:
         raise ContributionError("replayed", "its enrolment answers another message")
-    if enrolment.hotkey in roster.hotkeys.values():
-        raise ContributionError("duplicate", f"hotkey {enrolment.hotkey[:12]} is enrolled from another node already")
+    for other in [other for other, hotkey in roster.hotkeys.items() if hotkey == enrolment.hotkey]:
+        if other in online:
+            raise ContributionError(
+                "duplicate", f"hotkey {enrolment.hotkey[:12]} is enrolled from another node already"
+            )
+        del roster.hotkeys[other]  # the participant came back as another node
     roster.hotkeys[node] = enrolment.hotkey

@@ -8,6 +8,8 @@ from typing import Any
 
 from subnet.scoring.payable import SCORE_UNIT
 from tokenomics import Amount, Token
+from tokenomics.canonical import canonical_json
+from tokenomics.keys import Keypair
 
 Receipt = dict[str, Any]
 
@@ -42,6 +44,18 @@ ZERO_BECAUSE: Mapping[str, str] = {
     "ineligible": "this round's contribution didn't count",
 }
 """Why an accepted contribution can earn nothing, in words."""
+
+
+def acknowledge(validator: Keypair, receipt: Receipt) -> str:
+    """Return the validator's signed word on what it received from a participant and what became of it.
+
+    Returns:
+        JSON of `document` (itself JSON) and `signature`, under the domain `acknowledgement`.
+    """
+    told = ("subnet", "round", "hotkey", "contribution", "status", "reason", "zero_because", "reward")
+    document = canonical_json({name: receipt[name] for name in told})
+    signed = {"document": document.decode(), "signature": validator.sign("acknowledgement", document)}
+    return canonical_json(signed).decode()
 
 
 def explain(receipt: Receipt, token: Token) -> list[tuple[str, str]]:

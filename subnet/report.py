@@ -9,7 +9,7 @@ from typing import Any
 from subnet.receipts import Receipt
 from subnet.run_files import LEDGER_NAME
 from subnet.store import Store
-from tokenomics.emission import HeightSchedule
+from tokenomics.emission import HeightSchedule, Schedule
 from tokenomics.ledger import Ledger, RoundRow, verify_ledger
 
 SCHEMA_VERSION = 1
@@ -128,8 +128,14 @@ def report(folder: Path, *, kinds: Mapping[str, str], n_rounds: int, seconds: fl
     }
 
 
-def next_halving(schedule: Any, n_rounds: int, minted: int) -> dict[str, Any]:
-    """Return when the emission halves next: after which round, or at which minted total in base units."""
+def next_halving(schedule: Schedule, n_rounds: int, minted: int) -> dict[str, Any]:
+    """Return when the emission halves next: after which round, or at which minted total in base units.
+
+    Args:
+        schedule: the token's.
+        n_rounds: rounds settled so far; round `r` has height `r - 1`.
+        minted: base units minted so far.
+    """
     if isinstance(schedule, HeightSchedule):
-        return {"after_round": schedule.next_halving(height=n_rounds)}
+        return {"after_round": schedule.next_halving(height=max(0, n_rounds - 1))}
     return {"at_minted": schedule.next_halving(minted=minted)}

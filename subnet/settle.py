@@ -8,16 +8,15 @@ import torch
 from torch import Tensor
 
 from clients import weights
-from clients.contribution import Envelope, Signed
+from clients.contribution import Envelope
 from subnet import draw
 from subnet.collect import Reply
-from subnet.receipts import Receipt
+from subnet.receipts import Receipt, acknowledge
 from subnet.scoring.base import Appraisal, Credits, Field
 from subnet.scoring.history import past_round
 from subnet.scoring.payable import Payable, payable
 from subnet.screening import Screened
 from subnet.state import Fixture, State
-from tokenomics.canonical import canonical_json
 from tokenomics.ledger import ReceiptEntry, RoundPlan, Settlement, plan_round
 
 
@@ -124,7 +123,7 @@ def settle(fixture: Fixture, state: State, played: Played) -> State:
         history=history,
         val_loss=record["val_loss_after"],
         val_accuracy=record["val_accuracy_after"],
-        acknowledgements={hotkey: _acknowledge(fixture, receipt) for hotkey, receipt in receipts.items()},
+        acknowledgements={hotkey: acknowledge(fixture.keypair, receipt) for hotkey, receipt in receipts.items()},
     )
 
 
@@ -268,11 +267,3 @@ def _store_model(fixture: Fixture, state: State, played: Played) -> str:
     if not played.verdict.accepted:
         return state.models[0]
     return fixture.store.put("models", weights.encode(fixture.objective.layout, played.aggregated.model))
-
-
-def _acknowledge(fixture: Fixture, receipt: Receipt) -> str:
-    """Return the validator's signed word on what it received from a participant and what became of it."""
-    told = ("subnet", "round", "hotkey", "contribution", "status", "reason", "zero_because", "reward")
-    document = canonical_json({name: receipt[name] for name in told}).decode()
-    signature = fixture.keypair.sign("acknowledgement", document.encode())
-    return Signed(document=document, signature=signature).to_bytes().decode()

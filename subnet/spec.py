@@ -7,8 +7,6 @@ other rules than those they saw.
 
 import difflib
 import tomllib
-from decimal import Decimal
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,10 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from clients.settings import TrainingSettings
 from subnet.errors import SpecError
-from tokenomics import Amount, HeightSchedule, Shares, SupplySchedule, Token
+from tokenomics import Amount, HeightSchedule, Shares, SupplySchedule, Token, TokenomicsError
 from tokenomics.canonical import content_hash
 
 FILE_NAME = "subnet.toml"
+_INT64_MAX = 2**63 - 1
 
 
 class _Section(BaseModel):
@@ -132,9 +131,10 @@ class TokenSection(_Section):
             raise ValueError(f"schedule {self.schedule!r} has no {unwanted!r}")
         for name in ("emission", "cap"):
             text = getattr(self, name)
-            if text is not None and not _is_amount(text, self.decimals):
+            if text is not None and not _is_amount(text, self.token()):
                 raise ValueError(f"{name} {text!r} isn't a positive amount with at most {self.decimals} decimals")
-        self.build()
+        if self.build().cap > _INT64_MAX:
+            raise ValueError(f"all eras together mint {self.build().cap} base units, more than 64 bits hold")
         return self
 
     def token(self) -> Token:
@@ -188,7 +188,7 @@ class Spec(_Section):
     split: SplitSection = SplitSection()
     simulation: SimulationSection = SimulationSection()
 
-    @cached_property
+    @property
     def hash(self) -> str:
         """SHA-256 over the canonical form of everything but `[simulation]`."""
         return content_hash(self.model_dump(mode="json", exclude={"simulation"}))
@@ -239,6 +239,8 @@ def _explain(error: ValidationError, source: str) -> SpecError:
     problems = error.errors(include_url=False)
     first = problems[0]
     location = [str(part) for part in first["loc"]]
+    if location[:2] == ["strategy", "settings"]:
+        location = location[:3]  # the rest are the types that were tried
     key = ".".join(location)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":
@@ -248,7 +250,8 @@ def _explain(error: ValidationError, source: str) -> SpecError:
         where = f"[{'.'.join(location[:-1])}]" if location[:-1] else "the file"
         return SpecError(f"{source}: unknown key {key!r}{more}", remedy=f"{hint}{where} takes {', '.join(allowed)}")
     if first["type"] == "missing":
-        return SpecError(f"{source}: {key!r} is missing{more}", remedy=f"add {location[-1]} to [{location[0]}]")
+        remedy = f"add {location[-1]} to [{location[0]}]" if len(location) > 1 else f"add a section [{location[0]}]"
+        return SpecError(f"{source}: {key!r} is missing{more}", remedy=remedy)
     message = str(first["msg"]).removeprefix("Value error, ")
     value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
     return SpecError(
@@ -265,10 +268,8 @@ def _allowed_keys(location: list[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def _is_amount(text: str, decimals: int) -> bool:
+def _is_amount(text: str, token: Token) -> bool:
     try:
-        value = Decimal(text)
-    except ArithmeticError:
+        return Amount.parse(text, token).base_units > 0
+    except TokenomicsError:
         return False
-    exponent = value.as_tuple().exponent
-    return value.is_finite() and value > 0 and isinstance(exponent, int) and -exponent <= decimals

@@ -10,6 +10,7 @@ from torch import Tensor
 from clients import weights
 from clients.task import Examples
 from strategies import Aggregator
+from subnet.receipts import Receipt, acknowledge
 from subnet.scoring.base import Scorer
 from subnet.scoring.history import History, past_round
 from subnet.scoring.objective import Objective
@@ -108,6 +109,7 @@ def restore(fixture: Fixture) -> State:
     ledger, store, layout = fixture.ledger, fixture.store, fixture.objective.layout
     models = [ledger.genesis.model_hash]
     history = History()
+    receipts: dict[str, Receipt] = {}
     for row in ledger.rounds():
         if row.model_hash != models[0]:
             models.insert(0, row.model_hash)
@@ -125,5 +127,5 @@ def restore(fixture: Fixture) -> State:
         history=history,
         val_loss=loss,
         val_accuracy=accuracy,
-        acknowledgements={},
+        acknowledgements={hotkey: acknowledge(fixture.keypair, receipt) for hotkey, receipt in receipts.items()},
     )

@@ -56,18 +56,17 @@ class Store:
         """Return the folder in which objects of a kind lie."""
         return self.root / kind
 
-    def put(self, kind: Kind, data: bytes, *, digest: str | None = None) -> str:
+    def put(self, kind: Kind, data: bytes) -> str:
         """Write `data` and return its hash, by which it is found again. Writing it twice is harmless.
 
         Args:
             kind: which folder.
             data: what to write.
-            digest: its name, where the caller has hashed something else of it (a contribution's document).
 
         Raises:
             StoreError: the disk is full or the folder can't be written to.
         """
-        name = digest or sha256_hex(data)
+        name = sha256_hex(data)
         write_atomically(self.root / kind / f"{name}{_SUFFIX[kind]}", data)
         return name
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -17,7 +19,7 @@ from subnet.report import RoundReport, read_round
 from subnet.state import Fixture, State
 from tokenomics import Amount, Token
 
-_N_EARNERS = 3
+_N_EARNERS = 2
 
 
 class Quiet:
@@ -76,6 +78,7 @@ class Screen(Quiet):
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
+            disable=not self._console.is_terminal,
         )
         self._bar = self._progress.add_task("starting", total=None)
 
@@ -91,11 +94,12 @@ class Screen(Quiet):
         """Show what is played, and after which round it goes on."""
         self._head()
         super().began(fixture, state, n_rounds)
-        beside = f"{self._companion.strategy:>9}" if self._companion else ""
-        self._console.print(
-            f"[bold]{'round':>7} {'era':>3} {'loss':>15} {'accuracy':>8}{beside}  emission and contributions[/]"
-        )
-        if state.round:
+        beside = f"{self._companion.strategy:>8.7}" if self._companion else ""
+        head = f"{'round':>6} {'era':>3} {'loss':>7} {'accuracy':>8}{beside} {'minted':>8}"
+        self._console.print(f"[bold]{head}  to[/]")
+        if state.round >= n_rounds:
+            self._console.print(f"  [dim]all {n_rounds} rounds are settled already[/]")
+        elif state.round:
             self._console.print(f"  [dim]goes on after round {state.round}, the last one settled[/]")
         self._progress.update(self._bar, description=f"round {state.round + 1}", total=len(self._names), completed=0)
 
@@ -127,7 +131,7 @@ class Screen(Quiet):
         if "compare" in result:
             other = result["compare"]
             accuracy = _percent(other["final"]["val_accuracy"])
-            lines["model"] += f"; {other['strategy']} with the same clients: [bold]{accuracy}[/]"
+            lines["model"] += f"; {other['strategy']} beside it: [bold]{accuracy}[/]"
         halving = supply["next_halving"]
         when = halving.get("after_round")
         at = f"after round {when}" if when is not None else f"at {Amount(halving['at_minted'], token)}"
@@ -140,8 +144,9 @@ class Screen(Quiet):
         counts = Counter(kind(role) for role in self._scenario.roles)
         cast = ", ".join(f"{count} {name}" for name, count in counts.items())
         spec = self._scenario.spec
-        self._console.print(f"[bold]{spec.subnet.name}[/]  {spec.subnet.description}")
-        self._console.print(f"  clients   {cast}; data {self._scenario.partition}; seed {self._scenario.seed}")
+        self._console.print(f"[bold]{spec.subnet.name}[/]  {escape(spec.subnet.description)}")
+        self._console.print(f"  clients   {cast}")
+        self._console.print(f"  data      {self._scenario.partition}, seed {self._scenario.seed}")
         self._console.print(
             f"  rules     strategy {spec.strategy.name}, scorer {spec.scoring.scorer}, spec {spec.hash[:12]}"
         )
@@ -149,26 +154,26 @@ class Screen(Quiet):
 
     def _round_line(self, played: RoundReport, token: Token) -> None:
         record, row = played.record, played.row
-        beside = f"{_percent(self._companion.accuracy):>9}" if self._companion else ""
-        loss = f"{record['val_loss_before']:.4f} > {record['val_loss_after']:.4f}"
-        reasons = ", ".join(f"{self._names[entry['hotkey']]} {entry['reason']}" for entry in played.rejected)
         paid = sorted(played.rewards.items(), key=lambda item: -item[1])
-        earners = ", ".join(f"{self._names[hotkey]} {_money(reward, token)}" for hotkey, reward in paid[:_N_EARNERS])
-        head = f"{row.round:>7} {row.era:>3} {loss:>15} {_percent(record['val_accuracy_after']):>8}{beside}"
+        shown = [f"{self._names[hotkey]} {_money(reward, token)}" for hotkey, reward in paid[:_N_EARNERS]]
+        shown += [f"+{len(paid) - _N_EARNERS}"] if len(paid) > _N_EARNERS else []
         if not row.pays:
-            self._console.print(f"{head}  [yellow]refused[/]: {record['proposed']['why']}; nothing minted")
-            return
-        if row.minted:
-            more = ", ..." if len(paid) > _N_EARNERS else ""
-            text = f"{_money(row.minted, token)} minted; {len(paid)} earned: {earners}{more}"
+            text = f"[yellow]nobody: refused, {record['proposed']['why']}[/]"
+        elif not row.minted:
+            text = "nobody: no score is payable" if row.emission else "nobody: the emission has run out"
         else:
-            text = "nothing minted: " + ("no score is payable" if row.emission else "the emission has run out")
-        self._console.print(f"{head}  {text}")
+            text = ", ".join(shown)
+        beside = f" {_percent(self._companion.accuracy):>7}" if self._companion else ""
+        self._console.print(
+            f"{row.round:>6} {row.era:>3} {record['val_loss_after']:>7.4f} {_percent(record['val_accuracy_after']):>8}"
+            f"{beside} {_money(row.minted, token):>8}  {text}"
+        )
         left_out = ", ".join(self._names[hotkey] for hotkey in played.left_out)
+        rejected = ", ".join(f"{self._names[entry['hotkey']]} {entry['reason']}" for entry in played.rejected)
         details = [f"{len(played.accepted)} accepted"]
-        details += [f"left out of the model: {left_out}"] if left_out else []
-        details += [f"rejected: {reasons}"] if reasons else []
-        self._console.print(f"{'':>{len(head)}}  [dim]{'; '.join(details)}[/]")
+        details += [f"rejected: {rejected}"] if rejected else []
+        details += [f"not in the model: {left_out}"] if left_out else []
+        self._console.print(Padding(f"[dim]{'; '.join(details)}[/]", (0, 0, 0, 8)), soft_wrap=False)
 
     def _leaderboard(self, result: Mapping[str, Any], token: Token) -> None:
         table = Table(box=None, pad_edge=True, header_style="bold")

@@ -106,9 +106,8 @@ class InProcessGrid(Grid):
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         """Return the replies to `message_ids` that are there; each is given out once."""
-        ready = [
-            message_id for message_id in message_ids if message_id in self._replies and self._replies[message_id].done()
-        ]
+        known = [message_id for message_id in dict.fromkeys(message_ids) if message_id in self._replies]
+        ready = [message_id for message_id in known if self._replies[message_id].done()]
         return [self._replies.pop(message_id).result() for message_id in ready]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
@@ -130,6 +129,8 @@ class InProcessGrid(Grid):
         try:
             with self._locks[node]:
                 reply = self._client_app(message, self._contexts[node])
+            if not isinstance(reply, Message):
+                raise TypeError(f"the ClientApp returned {type(reply).__name__}, not a Message")  # noqa: TRY301
         except Exception as error:  # whatever an app raises is its node's failure, as in Flower's engines
             log.debug("the ClientApp of node %d raised", node, exc_info=True)
             reason = f"{type(error).__name__}: {error}"

@@ -3,7 +3,8 @@
 Who is eligible this round (accepted, ungated, no copy, not significantly negative) is paid by what the last E rounds
 were worth: max(0, sum of credits - kappa x standard error). Nothing is payable while
 
-- the novel part of all credit so far stays below `novel_share` of the field's median (free riding over many rounds);
+- the novel part of all credit so far, with a standard error added, stays below `novel_share` of the field's median
+  without one (free riding over many rounds);
 - the credit of the last few rounds, with two standard errors added, stays below `recent_share` of the field's median
   (coasting on the past).
 
@@ -74,7 +75,8 @@ def payable(
     ratios = {
         hotkey: (sums.novel + sums.novel_error) / sums.credit for hotkey, sums in whole.items() if sums.credit > 0
     }
-    novel_limit = max(0.0, rules.novel_share * median(ratios.values())) if ratios else 0.0
+    plain = [sums.novel / sums.credit for sums in whole.values() if sums.credit > 0]
+    novel_limit = max(0.0, rules.novel_share * median(plain)) if plain else 0.0
     band = {hotkey: sums.credit - rules.kappa * sums.error for hotkey, sums in window.items()}
     zero = {
         hotkey: "ineligible"

@@ -1,0 +1,165 @@
+"""A participant's part in a round: work for the agreed spec from the named model, and sign what came out."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from clients.behaviour import Behaviour
+from clients.contribution import open_enrolment, open_envelope
+from clients.errors import InstructionError
+from clients.participant import Participant
+from clients.seeds import generator
+from clients.settings import TrainingSettings
+from clients.training import train
+from clients.weights import decode, digest, encode
+from clients.wire import Instruction
+
+SUBNET = "5" * 64
+SETTINGS = TrainingSettings(epochs=1, batch_size=16)
+
+
+@pytest.fixture
+def participant(task, wallet):
+    return Participant(
+        subnet=SUBNET,
+        task=task,
+        settings=SETTINGS,
+        hotkey=wallet.hotkey,
+        examples=task.training_data().take(torch.arange(0, 1200, 20)),
+        draw=lambda round_number: generator("test", round_number),
+    )
+
+
+@pytest.fixture
+def base_bytes(layout, base):
+    return encode(layout, base)
+
+
+@pytest.fixture
+def instruction(base_bytes):
+    return Instruction(
+        subnet=SUBNET,
+        round=2,
+        base_hash=digest(base_bytes),
+        validator="7" * 64,
+        nonce_commitment="8" * 64,
+        deadline_s=600,
+    )
+
+
+def test_an_enrolment_answers_its_challenge(participant, wallet):
+    """It opens, and names the spec, the hotkey, its coldkey and the very message that asked."""
+    document = open_enrolment(participant.enrol(subnet=SUBNET, challenge="q" * 32))
+    assert document.subnet == SUBNET
+    assert document.hotkey == wallet.hotkey.keypair.public
+    assert document.coldkey == wallet.coldkey.public
+    assert document.challenge == "q" * 32
+
+
+def test_a_contribution_is_the_honest_update_under_a_true_envelope(
+    participant, wallet, task, layout, base, instruction, base_bytes
+):
+    """The update is that of the local loop with the round's draw, and the envelope says what it is and for whom."""
+    contribution = participant.contribute(instruction, base_bytes, message_id="m" * 32)
+    expected = train(task, base, participant.examples, SETTINGS, draw=generator("test", 2))
+    assert torch.equal(decode(layout, contribution.update), expected)
+    envelope = open_envelope(contribution.signed)
+    assert envelope.model_dump() == {
+        "version": 1,
+        "subnet": SUBNET,
+        "hotkey": wallet.hotkey.keypair.public,
+        "round": 2,
+        "base_hash": instruction.base_hash,
+        "update_hash": digest(contribution.update),
+        "message_id": "m" * 32,
+        "validator": "7" * 64,
+        "n_examples": 60,
+        "epsilon_micro": None,
+    }
+
+
+def test_the_same_draw_gives_the_same_contribution(participant, instruction, base_bytes):
+    """Everything repeats but for the round's own randomness."""
+    first = participant.contribute(instruction, base_bytes, message_id="m" * 32)
+    assert participant.contribute(instruction, base_bytes, message_id="m" * 32) == first
+    other = participant.contribute(instruction.model_copy(update={"round": 3}), base_bytes, message_id="m" * 32)
+    assert other.update != first.update
+
+
+def test_another_spec_is_refused(participant, instruction, base_bytes):
+    """Neither enrolment nor training happens under rules that weren't agreed to, and the error names both."""
+    other = "6" * 64
+    with pytest.raises(InstructionError, match=f"spec {'6' * 12}.*agreed to {'5' * 12}") as caught:
+        participant.contribute(instruction.model_copy(update={"subnet": other}), base_bytes, message_id="m")
+    assert "subnet.toml" in caught.value.remedy
+    with pytest.raises(InstructionError, match=f"spec {'6' * 12}"):
+        participant.enrol(subnet=other, challenge="q")
+
+
+def test_another_base_model_is_refused(participant, instruction, layout, base):
+    """A model whose hash isn't the one named isn't trained on."""
+    with pytest.raises(InstructionError, match=f"isn't {instruction.base_hash[:12]}"):
+        participant.contribute(instruction, encode(layout, base + 1), message_id="m")
+
+
+def test_a_base_model_that_isnt_one_is_refused(participant, instruction, layout, base):
+    """Bytes of the right hash that can't be read, or hold NaN, are an InstructionError too."""
+    broken = base.clone()
+    broken[0] = float("nan")
+    for data in (b"junk", encode(layout, broken)):
+        with pytest.raises(InstructionError, match="can't be used"):
+            participant.contribute(instruction.model_copy(update={"base_hash": digest(data)}), data, message_id="m")
+
+
+class Spy(Behaviour):
+    """Keeps what it is shown."""
+
+    def update(self, view):
+        """Keep the view and send nothing."""
+        self.view = view
+        return torch.zeros_like(view.base)
+
+
+def test_a_behaviour_sees_the_round_the_base_and_its_own_update(participant, instruction, base_bytes, base):
+    """The view's numbers are the round's, and its own update is the honest one."""
+    spy = Spy()
+    replace(participant, behaviour=spy).contribute(instruction, base_bytes, message_id="m")
+    assert (spy.view.round, spy.view.deadline_s) == (2, 600)
+    assert torch.equal(spy.view.base, base)
+    assert torch.equal(spy.view.own_update(), participant.local_update(2, base))
+
+
+def test_a_copying_behaviour_sees_its_victims_update(participant, instruction, base_bytes, base, task):
+    """The peer's update is, bit for bit, the one that the victim sends this round."""
+    spy = Spy()
+    others = task.training_data().take(torch.arange(1, 1200, 20))
+    victim = replace(participant, examples=others, draw=lambda number: generator("victim", number))
+    replace(participant, behaviour=spy, victim=lambda: victim).contribute(instruction, base_bytes, message_id="m")
+    assert torch.equal(spy.view.peer_update(), victim.local_update(2, base))
+    assert not torch.equal(spy.view.peer_update(), spy.view.own_update())
+
+
+def test_public_history_is_the_last_step_of_the_base_model(
+    participant, instruction, base_bytes, base, layout, tmp_path
+):
+    """The last global delta is the base minus the newest model before it; there is none before the first step."""
+    before = base - torch.linspace(0, 1, len(base))
+    (tmp_path / "old.safetensors").write_bytes(encode(layout, before))
+    spy = Spy()
+    seeing = replace(participant, behaviour=spy, models=tmp_path)
+    seeing.contribute(instruction.model_copy(update={"history": ("old", "older")}), base_bytes, message_id="m")
+    assert torch.equal(spy.view.last_global_delta(), base - before)
+    seeing.contribute(instruction, base_bytes, message_id="m")
+    assert spy.view.last_global_delta() is None
+
+
+def test_training_data_pass_through_the_behaviour(participant, base):
+    """A behaviour that turns its labels trains on the turned ones."""
+
+    class Shift(Behaviour):
+        def data(self, examples):
+            return replace(examples, targets=(examples.targets + 1) % 10)
+
+    honest = participant.local_update(2, base)
+    assert not torch.equal(replace(participant, behaviour=Shift()).local_update(2, base), honest)

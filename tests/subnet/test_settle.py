@@ -1,0 +1,133 @@
+"""Settlement: receipts and ledger say the same, to the base unit."""
+
+import pytest
+
+from subnet.scoring.payable import SCORE_UNIT
+from tokenomics import Amount, Shares
+from tokenomics.canonical import content_hash
+from tokenomics.ledger import verify_ledger
+
+ROUNDS = [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("number", ROUNDS)
+def test_rewards_on_receipts_are_the_ledgers_postings(season, number):
+    """Every participant's posting is its receipt's reward, and who has no reward has no posting."""
+    report, postings = season.report(number), season.fixture.ledger.postings(number)
+    posted = {
+        one.account.removeprefix("participant:"): one.amount
+        for one in postings
+        if one.account.startswith("participant:")
+    }
+    assert posted == report.rewards
+    assert sum(one.amount for one in postings) == 0
+
+
+@pytest.mark.parametrize("number", ROUNDS)
+def test_rewards_are_in_proportion_to_scores(season, number):
+    """No participant is a whole base unit from its exact share of the pool."""
+    report = season.report(number)
+    scores = {hotkey: receipt["score"] for hotkey, receipt in report.receipts.items()}
+    pool = report.row.emission * 41 // 100
+    cut = report.row.unpaid_score
+    for hotkey, receipt in report.receipts.items():
+        exact = pool * scores[hotkey] / (sum(scores.values()) + cut)
+        assert abs(receipt["reward"] - exact) <= 2
+        assert receipt["participants_pool"] == sum(report.rewards.values())
+
+
+def test_a_rounds_emission_halves_on_schedule(season):
+    """100 tokens in rounds 1 and 2, 50 in 3 and 4, divided 18 / 41 / 41."""
+    ledger = season.fixture.ledger
+    assert [row.emission for row in ledger.rounds()] == [100 * 10**9] * 2 + [50 * 10**9] * 2
+    assert [row.era for row in ledger.rounds()] == [0, 0, 1, 1]
+    owner = next(one for one in ledger.postings(1) if one.account == f"owner:{ledger.genesis.owner}")
+    assert owner.amount == 18 * 10**9
+    assert ledger.genesis.shares == Shares(owner=18, validator=41, participants=41)
+
+
+@pytest.mark.parametrize("number", ROUNDS)
+def test_the_ledger_names_every_receipt_by_its_hash(season, number):
+    """Entries are those of all who were asked, with the receipt's hash, status and score."""
+    report = season.report(number)
+    entries = {one.hotkey: one for one in season.fixture.ledger.receipts(number)}
+    assert entries.keys() == set(season.kinds)
+    for hotkey, receipt in report.receipts.items():
+        entry = entries[hotkey]
+        assert entry.receipt_hash == content_hash(receipt)
+        assert (entry.status, entry.score) == (receipt["status"], receipt["score"])
+    assert report.record["receipts"] == {hotkey: one.receipt_hash for hotkey, one in entries.items()}
+
+
+def test_the_ledger_verifies(season):
+    """A whole played run passes the ledger's own verification."""
+    checked = verify_ledger(season.fixture.store.root / "ledger.sqlite", validator=season.fixture.keypair.public)
+    assert checked.ok
+    assert checked.head == season.fixture.ledger.head
+
+
+@pytest.mark.parametrize("number", ROUNDS)
+def test_scores_are_those_of_the_receipts_own_numbers(season, number):
+    """From the counted credits on this and earlier receipts the payable window is recomputed."""
+    rules = season.fixture.spec.scoring
+    report = season.report(number)
+    for hotkey, receipt in report.receipts.items():
+        if receipt["payable"] is None:
+            continue
+        past = [season.report(earlier).receipts[hotkey]["counted"] for earlier in range(1, number + 1)]
+        credit = sum(one["credit"] for one in past if one)
+        error = sum(one["standard_error"] ** 2 for one in past if one) ** 0.5
+        assert receipt["payable"]["credit"] == pytest.approx(credit, abs=1e-15)
+        if not receipt["zero_because"]:
+            band = credit - rules.kappa * error
+            assert receipt["score"] + receipt["payable"]["cut"] == pytest.approx(band / SCORE_UNIT, abs=1)
+
+
+@pytest.mark.parametrize("number", ROUNDS)
+def test_gated_and_copied_contributions_count_as_nothing(season, number):
+    """Their receipts carry all numbers, are rejected, and count zeros in later rounds."""
+    report = season.report(number)
+    (stale,), (copycat,) = season.of_kind("stale"), season.of_kind("copycat")
+    for hotkey, reason in ((stale, "free_riding"), (copycat, "copy")):
+        receipt = report.receipts[hotkey]
+        assert (receipt["status"], receipt["reason"], receipt["reward"]) == ("rejected", reason, 0)
+        assert set(receipt["counted"].values()) == {0.0}
+        assert receipt["numbers"]["influence"] == 0.0
+    victim = season.of_kind("honest")[0]
+    assert report.receipts[copycat]["numbers"]["copy_of"] == victim
+    assert report.receipts[copycat]["detail"] == f"of {victim[:12]}"
+    assert report.receipts[victim]["status"] == "accepted"
+
+
+def test_a_significantly_negative_update_earns_nothing_but_counts(season):
+    """A sign flip is accepted, measured, paid nothing, and its negative credit stays in its window."""
+    (flip,) = season.of_kind("sign_flip")
+    for number in ROUNDS:
+        receipt = season.report(number).receipts[flip]
+        assert (receipt["status"], receipt["zero_because"], receipt["reward"]) == ("accepted", "negative", 0)
+        assert receipt["counted"]["credit"] == receipt["numbers"]["credit"] < 0
+        assert receipt["numbers"]["dropped"].startswith("harmful")
+
+
+def test_a_share_above_the_cap_isnt_minted(game):
+    """With a cap at the median, what lies above it on anybody's score stays unminted, and the supply says so."""
+    played = game("honest=4", scoring={"share_cap": 1.0})
+    report = played.play()
+    cut = sum(receipt["payable"]["cut"] for receipt in report.receipts.values())
+    scores = sum(receipt["score"] for receipt in report.receipts.values())
+    assert report.row.unpaid_score == cut > 0
+    pool = report.row.emission * 41 // 100
+    assert report.row.unminted == pytest.approx(pool * cut / (scores + cut), abs=2)
+    assert played.fixture.ledger.minted == report.row.minted == report.row.emission - report.row.unminted
+
+
+def test_a_supply_schedule_pays_by_what_was_minted(game):
+    """By supply, the emission halves once half of the cap is minted."""
+    played = game(
+        "honest=2", token={"schedule": "supply", "cap": "250", "interval": None}, split={"owner": 0, "validator": 0}
+    )
+    played.play(3)
+    assert [row.emission for row in played.fixture.ledger.rounds()][:2] == [100 * 10**9] * 2
+    assert played.fixture.ledger.minted <= Amount.parse("250", played.fixture.ledger.genesis.token).base_units
+    third = list(played.fixture.ledger.rounds())[2]
+    assert third.emission < 100 * 10**9
