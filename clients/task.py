@@ -125,8 +125,8 @@ class ModelLayout:
         for name, parameter in parameters:
             if parameter.dtype != torch.float32:
                 raise TaskError(f"parameter {name} is {parameter.dtype}", remedy="keep parameters in torch.float32")
-        trained = {name for name, _ in model.named_parameters()}
-        buffers = sorted(set(model.state_dict()) - trained)
+        known = {name for name, _ in model.named_parameters(remove_duplicate=False)}  # tied weights have two names
+        buffers = sorted(set(model.state_dict()) - known)
         if buffers:
             raise TaskError(
                 f"the model keeps state beside its parameters: {', '.join(buffers[:3])}",
@@ -219,7 +219,7 @@ def load_task(app_dir: Path, reference: str) -> Task:
     with _import_from(app_dir):
         try:
             module = importlib.import_module(module_name)
-        except ImportError as error:
+        except (ImportError, SyntaxError) as error:
             raise TaskError(
                 f"task {reference!r}: can't import {module_name!r} from {app_dir}: {error}",
                 remedy="set [subnet] task to 'package.module:Class' in that folder, and install what it imports",

@@ -6,11 +6,13 @@ is believed yet; that is `subnet.screening`.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flwr.app import Message
 from flwr.serverapp import Grid
+from flwr.supercore.inflatable.inflatable_object import UnexpectedObjectContentError
+from google.protobuf.message import DecodeError
 
 from clients.contribution import Signed
 from clients.errors import ContributionError
@@ -24,6 +26,10 @@ POLL_S = (0.02, 0.5)
 """Shortest and longest pause between two looks at the Grid; a tenth of the time since the last reply, in between."""
 
 
+UNREADABLE = (ValueError, TypeError, LookupError, DecodeError, UnexpectedObjectContentError)
+"""What Flower raises for bytes that aren't the message they claim to be; trouble on the way is none of these."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """What one participant answered.
@@ -34,7 +40,8 @@ class Reply:
         message_id: the random id that its envelope must name.
         signed: the signed envelope as received; None when there is none.
         update_hash: by which the update lies in the store; None when there is none.
-        reason: why there is nothing to screen: `late`, `failed`, `malformed`, `oversized`, `unsigned`; or `""`.
+        reason: why there is nothing to screen, or `""`: `late`, `unreachable`, `failed`, `malformed`, `oversized`,
+            `unsigned`.
         detail: the same in words.
     """
 
@@ -60,6 +67,7 @@ def collect(
     asked: Mapping[str, Asked],
     store: Store,
     *,
+    undelivered: Sequence[Asked] = (),
     deadline_s: float,
     limit_bytes: int,
     on_reply: Callable[[int, int], None] = lambda _done, _total: None,
@@ -71,13 +79,14 @@ def collect(
         grid: where they come from.
         asked: what is out, by the Grid's message id.
         store: takes updates and envelopes.
+        undelivered: what couldn't be sent.
         deadline_s: seconds from now after which the rest counts as late.
         limit_bytes: the most an update may weigh.
         on_reply: told how many of how many have been dealt with.
         stopped: whether somebody wants the run to end now.
 
     Returns:
-        One reply for each message that was out, those that came in the order they came.
+        One reply for each participant, those that came in the order they came.
 
     Raises:
         StoppedError: `stopped` said so.
@@ -87,25 +96,38 @@ def collect(
         replies.append(_take(message, asked[grid_id], len(replies), store, limit_bytes))
         on_reply(len(replies), len(asked))
     answered = {reply.message_id for reply in replies}
-    for question in sorted(asked.values(), key=lambda question: question.hotkey):
-        if question.message_id not in answered:
-            detail = f"no reply within the deadline of {deadline_s:g} s"
-            replies.append(
-                Reply(
-                    hotkey=question.hotkey,
-                    arrival=len(replies),
-                    message_id=question.message_id,
-                    reason="late",
-                    detail=detail,
-                )
+    late = f"no reply within the deadline of {deadline_s:g} s"
+    absent = [(question, "late", late) for question in asked.values() if question.message_id not in answered]
+    absent += [(question, "unreachable", "Flower couldn't deliver the message") for question in undelivered]
+    for question, reason, detail in sorted(absent, key=lambda one: one[0].hotkey):
+        replies.append(
+            Reply(
+                hotkey=question.hotkey,
+                arrival=len(replies),
+                message_id=question.message_id,
+                reason=reason,
+                detail=detail,
             )
+        )
     return replies
+
+
+def send(grid: Grid, message: Message) -> str | None:
+    """Send one message; returns its id on the Grid, or None when it can't be delivered.
+
+    Flower's Grids leave out or blank the ids of messages they couldn't push, so a batch would lose track of which.
+    """
+    ids = [grid_id for grid_id in grid.push_messages([message]) if grid_id]
+    return ids[0] if ids else None
 
 
 def stream(
     grid: Grid, grid_ids: list[str], *, deadline_s: float, stopped: Callable[[], bool] = lambda: False
-) -> Iterator[tuple[str, Message]]:
+) -> Iterator[tuple[str, Message | None]]:
     """Yield the replies to `grid_ids` as they come, each pulled on its own and held by nobody else.
+
+    Yields:
+        The id and the reply; None for a reply that Flower can't unpack.
 
     Raises:
         StoppedError: `stopped` said so.
@@ -116,7 +138,7 @@ def stream(
     while waiting:
         came = False
         for grid_id in list(waiting):
-            for message in grid.pull_messages([grid_id]):
+            for message in _pull(grid, grid_id):
                 came = True
                 waiting.pop(grid_id, None)
                 yield grid_id, message
@@ -133,7 +155,24 @@ def stream(
             time.sleep(min(POLL_S[1], max(POLL_S[0], (now - last) / 10), end - now))
 
 
-def _take(message: Message, asked: Asked, arrival: int, store: Store, limit_bytes: int) -> Reply:
+def _pull(grid: Grid, grid_id: str) -> list[Message | None]:
+    """Return the reply to one message if it is there; `[None]` when it is and can't be unpacked."""
+    try:
+        return list(grid.pull_messages([grid_id]))
+    except UNREADABLE:
+        log.warning("the reply to message %s can't be unpacked", grid_id, exc_info=True)
+        return [None]
+
+
+def _take(message: Message | None, asked: Asked, arrival: int, store: Store, limit_bytes: int) -> Reply:
+    if message is None or not (message.has_error() or message.has_content()):
+        return Reply(
+            hotkey=asked.hotkey,
+            arrival=arrival,
+            message_id=asked.message_id,
+            reason="malformed",
+            detail="Flower can't unpack the reply",
+        )
     if message.has_error():
         error = message.error
         reason = (error.reason or "").strip().splitlines() or ["no reason given"]

@@ -10,7 +10,7 @@ from flwr.serverapp import Grid
 from clients.contribution import open_enrolment
 from clients.errors import ContributionError
 from clients.wire import read_enrolment
-from subnet.collect import stream
+from subnet.collect import send, stream
 
 log = logging.getLogger(__name__)
 
@@ -54,23 +54,27 @@ def enrol(
     unknown = sorted(online - roster.hotkeys.keys())
     challenges = {node: fresh_id(node) for node in unknown}
     content = RecordDict({"enrol": ConfigRecord({"subnet": subnet})})
-    messages = [
-        Message(content, node, MessageType.QUERY, group_id=challenges[node], ttl=deadline_s) for node in unknown
-    ]
-    asked = dict(zip(grid.push_messages(messages), unknown, strict=True))
-    for grid_id, message in stream(grid, list(asked), deadline_s=deadline_s, stopped=stopped):
+    asked: dict[str, int] = {}
+    for node in unknown:
+        message = Message(content, node, MessageType.QUERY, group_id=challenges[node], ttl=deadline_s)
+        grid_id = send(grid, message)
+        if grid_id is not None:
+            asked[grid_id] = node
+    for grid_id, reply in stream(grid, list(asked), deadline_s=deadline_s, stopped=stopped):
         node = asked[grid_id]
         try:
-            _admit(roster, node, message, subnet=subnet, challenge=challenges[node], online=online)
+            _admit(roster, node, reply, subnet=subnet, challenge=challenges[node], online=online)
         except ContributionError as error:
             log.warning("node %d isn't enrolled: %s", node, error.message)
     return [node for node in unknown if node not in roster.hotkeys]
 
 
-def _admit(roster: Roster, node: int, message: Message, *, subnet: str, challenge: str, online: set[int]) -> None:
-    if message.has_error():
-        raise ContributionError("failed", f"its app failed: {(message.error.reason or '')[:500]}")
-    enrolment = open_enrolment(read_enrolment(message.content))
+def _admit(roster: Roster, node: int, reply: Message | None, *, subnet: str, challenge: str, online: set[int]) -> None:
+    if reply is None or not (reply.has_error() or reply.has_content()):
+        raise ContributionError("malformed", "Flower can't unpack its reply")
+    if reply.has_error():
+        raise ContributionError("failed", f"its app failed: {(reply.error.reason or '')[:500]}")
+    enrolment = open_enrolment(read_enrolment(reply.content))
     if enrolment.subnet != subnet or enrolment.challenge != challenge:
         raise ContributionError("replayed", "its enrolment answers another message")
     for other in [other for other, hotkey in roster.hotkeys.items() if hotkey == enrolment.hotkey]:

@@ -15,6 +15,7 @@ Receipt = dict[str, Any]
 
 REASONS: Mapping[str, str] = {
     "late": "the reply didn't come in time",
+    "unreachable": "the participant's node couldn't be reached",
     "failed": "the participant's app failed",
     "malformed": "the reply couldn't be read",
     "oversized": "the reply was larger than the model needs",
@@ -39,6 +40,7 @@ ZERO_BECAUSE: Mapping[str, str] = {
     "round_refused": "the round's model was refused, so the round paid nobody",
     "negative": "the update made the model worse, beyond noise",
     "noise": "the credit of the window lies inside its own noise band",
+    "no_credit": "over all rounds its credit isn't above 0",
     "free_riding": "over all rounds too little of the credit came from anything that wasn't public knowledge",
     "coasting": "too little credit in the last few rounds",
     "ineligible": "this round's contribution didn't count",

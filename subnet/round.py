@@ -6,7 +6,7 @@ leaves the whole round or none of it.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import isfinite
 
 import torch
@@ -15,9 +15,9 @@ from flwr.serverapp import Grid
 
 from clients import weights
 from clients.wire import Instruction, instruction_record
-from strategies import Evidence
+from strategies import Evidence, StrategyError
 from subnet import draw
-from subnet.collect import Asked, Reply
+from subnet.collect import Asked, Reply, send
 from subnet.collect import collect as collect_replies
 from subnet.scoring import outliers
 from subnet.scoring.base import Field
@@ -27,6 +27,14 @@ from subnet.state import Fixture, State
 
 MESSAGE_SLACK_S = 60
 """Seconds that a message lives beyond the deadline, so that a late reply is late and not lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What became of the round's messages: those that are out, by the Grid's id, and those that couldn't be sent."""
+
+    asked: dict[str, Asked]
+    undelivered: tuple[Asked, ...]
 
 
 def play_round(
@@ -49,8 +57,8 @@ def play_round(
     Returns:
         The state after the round; the round is in the ledger by then.
     """
-    opened, asked = open_round(fixture, state, grid, participants)
-    replies = collect(fixture, asked, grid, on_reply)
+    opened, sent = open_round(fixture, state, grid, participants)
+    replies = collect(fixture, sent, grid, on_reply)
     screened = screen(replies, _expected(fixture, state), fixture.objective.layout, fixture.store)
     scored = score(fixture, state, opened, screened)
     aggregated = aggregate(fixture, state, scored)
@@ -59,16 +67,14 @@ def play_round(
     return settle(fixture, state, played)
 
 
-def open_round(
-    fixture: Fixture, state: State, grid: Grid, participants: dict[str, int]
-) -> tuple[Opened, dict[str, Asked]]:
-    """Commit to a nonce and send everyone the base model. Returns also what is out, by the Grid's message id."""
+def open_round(fixture: Fixture, state: State, grid: Grid, participants: dict[str, int]) -> tuple[Opened, Sent]:
+    """Commit to a nonce and send everyone the base model."""
     number = state.round + 1
     nonce = fixture.entropy.nonce(number)
     base = fixture.store.get("models", state.models[0])
     deadline_s = fixture.spec.rounds.deadline_s
-    questions: list[Asked] = []
-    messages: list[Message] = []
+    asked: dict[str, Asked] = {}
+    undelivered: list[Asked] = []
     for hotkey, node in participants.items():
         question = Asked(hotkey=hotkey, message_id=fixture.entropy.message_id(number, hotkey))
         instruction = Instruction(
@@ -81,26 +87,28 @@ def open_round(
             history=state.models[1 : 1 + fixture.spec.scoring.history],
             acknowledgement=state.acknowledgements.get(hotkey, ""),
         )
-        questions.append(question)
-        messages.append(
-            Message(
-                instruction_record(instruction, base),
-                node,
-                MessageType.TRAIN,
-                group_id=question.message_id,
-                ttl=deadline_s + MESSAGE_SLACK_S,
-            )
+        message = Message(
+            instruction_record(instruction, base),
+            node,
+            MessageType.TRAIN,
+            group_id=question.message_id,
+            ttl=deadline_s + MESSAGE_SLACK_S,
         )
-    asked = dict(zip(grid.push_messages(messages), questions, strict=True))
-    return Opened(round=number, nonce=nonce), asked
+        grid_id = send(grid, message)
+        if grid_id is None:
+            undelivered.append(question)
+        else:
+            asked[grid_id] = question
+    return Opened(round=number, nonce=nonce), Sent(asked=asked, undelivered=tuple(undelivered))
 
 
-def collect(fixture: Fixture, asked: dict[str, Asked], grid: Grid, on_reply: Callable[[int, int], None]) -> list[Reply]:
+def collect(fixture: Fixture, sent: Sent, grid: Grid, on_reply: Callable[[int, int], None]) -> list[Reply]:
     """Stream the replies to the store until all are there or the deadline has passed."""
     replies = collect_replies(
         grid,
-        asked,
+        sent.asked,
         fixture.store,
+        undelivered=sent.undelivered,
         deadline_s=fixture.spec.rounds.deadline_s,
         limit_bytes=weights.size_limit_bytes(fixture.objective.layout),
         on_reply=on_reply,
@@ -139,8 +147,7 @@ def aggregate(fixture: Fixture, state: State, scored: Scored) -> Aggregated:
     """Combine those who aren't excluded, and credit everyone along the way to the new model."""
     field, appraisal = scored.field, scored.appraisal
     if appraisal is None or bool(appraisal.excluded(field).all()):
-        nothing = torch.zeros(field.n, dtype=torch.float64)
-        return Aggregated(model=state.base, influence=nothing, dropped={}, credits=None)
+        return _nothing(state, field, why="no contribution could be used")
     evidence = Evidence(
         credit=appraisal.credit,
         z=appraisal.z,
@@ -148,29 +155,36 @@ def aggregate(fixture: Fixture, state: State, scored: Scored) -> Aggregated:
         gated=appraisal.excluded(field),
         n_examples=torch.tensor(field.n_examples),
     )
-    combined = fixture.strategy.aggregate(field.updates, evidence=evidence)
+    try:
+        combined = fixture.strategy.aggregate(field.updates, evidence=evidence)
+    except StrategyError as error:  # too few updates for the rule, say: the round is lost, not the validator
+        return _nothing(state, field, why=f"{fixture.strategy.name}: {error.message}")
     return Aggregated(
         model=state.base + combined.update,
         influence=combined.influence,
         dropped={field.hotkeys[row]: why for row, why in combined.rejected.items()},
         credits=fixture.scorer.credit(field, appraisal, combined.update),
+        why="",
     )
 
 
 def accept(fixture: Fixture, state: State, aggregated: Aggregated) -> Verdict:
     """Take the proposed model unless it is worse on held-out data beyond the tolerance."""
     if aggregated.credits is None:
-        return Verdict(
-            accepted=False, loss=state.val_loss, accuracy=state.val_accuracy, why="no contribution could be used"
-        )
+        return Verdict(accepted=False, loss=state.val_loss, accuracy=state.val_accuracy, why=aggregated.why)
     loss, accuracy = fixture.objective.evaluate(aggregated.model, fixture.validation)
-    limit = state.val_loss * (1 + fixture.spec.validation.tolerance)
+    limit = state.val_loss + fixture.spec.validation.tolerance * abs(state.val_loss)
     if not isfinite(loss) or not bool(torch.isfinite(aggregated.model).all()):
         return Verdict(accepted=False, loss=None, accuracy=None, why="the new model isn't finite")
     if loss > limit:
         why = f"validation loss {loss:.4f} is above {limit:.4f}, the base's {state.val_loss:.4f} with tolerance"
         return Verdict(accepted=False, loss=loss, accuracy=accuracy, why=why)
     return Verdict(accepted=True, loss=loss, accuracy=accuracy, why="")
+
+
+def _nothing(state: State, field: Field, *, why: str) -> Aggregated:
+    none = torch.zeros(field.n, dtype=torch.float64)
+    return Aggregated(model=state.base, influence=none, dropped={}, credits=None, why=why)
 
 
 def _expected(fixture: Fixture, state: State) -> Expected:

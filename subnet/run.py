@@ -16,7 +16,7 @@ import strategies
 from clients import weights
 from clients.seeds import seed_bytes
 from clients.task import Examples, Task
-from subnet.errors import RunError
+from subnet.errors import RunError, SpecError
 from subnet.run_files import LEDGER_NAME, PLAN_NAME
 from subnet.scoring import registry
 from subnet.scoring.objective import Objective
@@ -173,6 +173,11 @@ def prepared(
     """
     objective = Objective(task)
     validation = task.validation_data()
+    if len(validation) < spec.validation.n_batches:
+        raise SpecError(
+            f"{len(validation)} validation examples don't fill {spec.validation.n_batches} batches",
+            remedy="give the task more validation data, or lower validation.n_batches",
+        )
     store = Store(folder)
     path = folder / LEDGER_NAME
     if not path.exists():

@@ -12,7 +12,7 @@ from clients.contribution import Envelope
 from subnet import draw
 from subnet.collect import Reply
 from subnet.receipts import Receipt, acknowledge
-from subnet.scoring.base import Appraisal, Credits, Field
+from subnet.scoring.base import Appraisal, Credits, Field, z_scores
 from subnet.scoring.history import past_round
 from subnet.scoring.payable import Payable, payable
 from subnet.screening import Screened
@@ -40,12 +40,16 @@ class Scored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregated:
-    """The proposed model, each update's part in it, and what it was worth there (None: nothing could be used)."""
+    """The proposed model, each update's part in it, and what it was worth there.
+
+    `credits` is None when there is no new model; `why` says so in words.
+    """
 
     model: Tensor
     influence: Tensor
     dropped: Mapping[str, str]
     credits: Credits | None
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +118,7 @@ def settle(fixture: Fixture, state: State, played: Played) -> State:
         unpaid_score=unpaid_score,
         pays=verdict.accepted,
     )
+    fixture.store.sync()
     ledger.settle(settlement, fixture.keypair)
     moved = model_hash != state.models[0]
     return State(
@@ -136,7 +141,7 @@ def _receipts(subnet: str, played: Played) -> dict[str, Receipt]:
 
 
 def _receipt(subnet: str, round_number: int, reply: Reply, envelope: Envelope | None) -> Receipt:
-    missing = reply.reason in {"late", "failed"}
+    missing = reply.reason in {"late", "unreachable", "failed"}
     return {
         "version": 1,
         "subnet": subnet,
@@ -209,7 +214,7 @@ def _numbers(index: int, hotkey: str, scored: Scored, appraisal: Appraisal, aggr
         "first_standard_error": float(appraisal.standard_error[index]),
         "credit": credit,
         "standard_error": error,
-        "z": credit / error if error else 0.0,
+        "z": float(z_scores(final.credit, final.standard_error)[index]),
         "norm": float(appraisal.geometry.norms[index]),
         "clip": float(appraisal.clip[index]),
         "novelty": float(appraisal.geometry.novelty[index]),

@@ -90,6 +90,22 @@ class Store:
             )
         return data
 
+    def sync(self) -> None:
+        """Make sure that the names of all objects are on the disk too, before a ledger names them.
+
+        Raises:
+            StoreError: the disk reports an error.
+        """
+        for kind in _SUFFIX:
+            try:
+                handle = os.open(self.root / kind, os.O_RDONLY)
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
+            except OSError as error:
+                raise _write_error(self.root / kind, error) from error
+
     def put_json(self, kind: Kind, value: dict[str, Any]) -> str:
         """Write a document in canonical form and return its hash."""
         return self.put(kind, canonical_json(value))

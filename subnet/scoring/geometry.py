@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from strategies import clipping
+
 _COLUMNS = 1 << 16
 """Parameters a block: (n, 65,536) float64 stays a few MB for any sensible n."""
 
@@ -62,11 +64,7 @@ def clip_factors(norms: Tensor) -> Tensor:
     >>> clip_factors(torch.tensor([1.0, 2.0, 8.0], dtype=torch.float64)).tolist()
     [1.0, 1.0, 0.25]
     """
-    positive = norms[norms > 0]
-    if not len(positive):
-        return torch.ones_like(norms)
-    median = midpoint_median(positive)
-    return torch.where(norms > median, median / norms, torch.ones_like(norms))
+    return clipping.clip_factors(norms, clipping.median_norm(norms))
 
 
 def midpoint_median(values: Tensor) -> Tensor:

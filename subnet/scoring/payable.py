@@ -41,7 +41,7 @@ class Payable:
         novel_limit: what the ratio must reach.
         recent: credit of the last few rounds plus two standard errors.
         recent_limit: what that must reach.
-        zero_because: `""`, `ineligible`, `noise`, `free_riding` or `coasting`.
+        zero_because: `""`, `ineligible`, `noise`, `no_credit`, `free_riding` or `coasting`.
         score: whole units of `SCORE_UNIT` that are paid.
         cut: units above the cap on a share, which aren't minted.
     """
@@ -79,14 +79,7 @@ def payable(
     novel_limit = max(0.0, rules.novel_share * median(plain)) if plain else 0.0
     band = {hotkey: sums.credit - rules.kappa * sums.error for hotkey, sums in window.items()}
     zero = {
-        hotkey: "ineligible"
-        if hotkey not in eligible
-        else "noise"
-        if band[hotkey] <= 0
-        else "free_riding"
-        if ratios.get(hotkey, 0.0) < novel_limit
-        else ""
-        for hotkey in hotkeys
+        hotkey: _zero_because(hotkey in eligible, band[hotkey], ratios.get(hotkey), novel_limit) for hotkey in hotkeys
     }
     earning = [recent[hotkey].credit for hotkey in hotkeys if not zero[hotkey]]
     recent_limit = max(0.0, rules.recent_share * median(earning)) if earning else 0.0
@@ -129,6 +122,17 @@ def _sum(rounds: Sequence[PastRound], hotkey: str) -> _Sums:
         novel_error=sqrt(sum(past.novel_standard_error**2 for past in found)),
         n_rounds=len(found),
     )
+
+
+def _zero_because(eligible: bool, band: float, novel_ratio: float | None, novel_limit: float) -> str:
+    """Return why nothing is payable by this round and the window; `""` where something is."""
+    if not eligible:
+        return "ineligible"
+    if band <= 0:
+        return "noise"
+    if novel_ratio is None:
+        return "no_credit"
+    return "free_riding" if novel_ratio < novel_limit else ""
 
 
 def _cap(scores: Mapping[str, float], share_cap: float) -> dict[str, float]:

@@ -5,12 +5,13 @@ from types import SimpleNamespace
 import pytest
 from flwr.app import ConfigRecord, Error, Message, MessageType, RecordDict
 from flwr.serverapp import Grid
+from flwr.supercore.inflatable.inflatable_object import UnexpectedObjectContentError
 from flwr.supercore.task_identity import TaskIdentity
 
 from clients.contribution import Contribution, Signed
 from clients.wire import contribution_record
 from subnet import collect as module
-from subnet.collect import Asked, collect, stream
+from subnet.collect import Asked, collect, send, stream
 from subnet.errors import StoppedError
 from subnet.store import Store
 from tokenomics.canonical import sha256_hex
@@ -220,3 +221,51 @@ def test_streaming_is_lazy(clock):
     assert grid.pulled == []
     assert next(found)[0] == "x"
     assert grid.pulled == ["x"]
+
+
+class UnreadableGrid(ScriptedGrid):
+    """Has one reply whose bytes Flower can't unpack."""
+
+    def pull_messages(self, message_ids):
+        """Raise for that reply, as Flower's Grid does while it inflates it."""
+        if "bad" in message_ids:
+            raise UnexpectedObjectContentError("bad", "the bytes aren't the object's")
+        return super().pull_messages(message_ids)
+
+
+def test_a_reply_that_flower_cant_unpack_costs_its_sender_alone(tmp_path, clock):
+    """An exception from unpacking one reply is that participant's malformed reply, and the others are collected."""
+    asked = {"bad": Asked(hotkey="b", message_id="mb"), "good": Asked(hotkey="g", message_id="mg")}
+    replies = collect(UnreadableGrid({"good": (2, answer())}), asked, Store(tmp_path), deadline_s=5, limit_bytes=100)
+    assert {reply.hotkey: reply.reason for reply in replies} == {"b": "malformed", "g": ""}
+
+
+def test_trouble_on_the_way_is_nobodys_fault(tmp_path, clock):
+    """A transport error isn't taken for a bad reply: it reaches whoever runs the validator."""
+
+    class Broken(ScriptedGrid):
+        def pull_messages(self, message_ids):
+            raise ConnectionError("the SuperLink is gone")
+
+    with pytest.raises(ConnectionError):
+        collect(Broken({}), {"m": Asked(hotkey="a", message_id="m")}, Store(tmp_path), deadline_s=5, limit_bytes=100)
+
+
+def test_who_couldnt_be_reached_is_missing_and_says_so(tmp_path, clock):
+    """A message that Flower couldn't deliver leaves its participant a reply with the reason `unreachable`."""
+    asked = {"good": Asked(hotkey="g", message_id="mg")}
+    gone = [Asked(hotkey="a", message_id="ma")]
+    grid = ScriptedGrid({"good": (1, answer())})
+    replies = collect(grid, asked, Store(tmp_path), undelivered=gone, deadline_s=5, limit_bytes=100)
+    assert [(reply.hotkey, reply.reason) for reply in replies] == [("g", ""), ("a", "unreachable")]
+
+
+@pytest.mark.parametrize("ids", [[], [None], [""]])
+def test_a_message_that_isnt_taken_has_no_id(ids):
+    """Whether the Grid leaves an undeliverable message's id out or blanks it, it counts as not sent."""
+
+    class Refusing(ScriptedGrid):
+        def push_messages(self, messages):
+            return ids
+
+    assert send(Refusing({}), question()) is None

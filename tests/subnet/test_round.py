@@ -340,3 +340,20 @@ def test_a_restored_validator_plays_the_same_next_round(tmp_path, open_game):
             played.play()
             dumps.append(b"".join(played.fixture.ledger.dump()))
     assert dumps[0] == dumps[1]
+
+
+def test_a_rule_that_cant_work_with_what_came_loses_the_round_not_the_validator(tmp_path, open_game):
+    """When too few updates are left for the strategy, the round is refused in words and the next one is played."""
+    with open_game(
+        tmp_path / "run", "honest=3,nan=1", strategy={"name": "krum", "settings": {"n_byzantine": 2}}
+    ) as game:
+        before = game.state.models
+        game.play()
+        assert game.state.round == 1
+        assert game.state.models == before
+        played = game.report()
+        assert not played.row.pays
+        assert played.row.minted == 0
+        assert "krum" in played.record["proposed"]["why"]
+        game.play()
+        assert game.state.round == 2
