@@ -63,7 +63,7 @@ class ValidationSection(_Section):
     n_batches: Annotated[int, Field(ge=2, le=1024)] = 8
     """Batches drawn a round; their spread gives the standard error of a credit (DESIGN section 5: at least 8)."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
-    tolerance: Annotated[float, Field(ge=0, le=10)] = 0.05
+    tolerance: Annotated[float, Field(ge=0, le=10)] = 0.1
     """A round is refused when it makes the validation loss worse by more than this share of the base's loss."""
 
 
