@@ -34,9 +34,12 @@ def mean_cosines(hotkeys: Sequence[str], cosines: Tensor, past: Sequence[PastRou
 def threshold(cosines: Tensor, *, ceiling: float, floor: float, mads: float, min_mad: float) -> float:
     """Return the cosine above which two updates are copies: min(ceiling, max(floor, median + mads x MAD)).
 
+    In a crowded field, where all updates point nearly the same way (a convex task, the first rounds), the ceiling gives
+    way: a copy must be closer than half the distance of a typical pair, 1 - (1 - median) / 4 in cosines.
+
     Args:
         cosines: `(n, n)` symmetric; the pairs' distribution is the field that outliers stand out from.
-        ceiling: never above this.
+        ceiling: never above this, unless the field is crowded.
         floor: never below this.
         mads: how many median absolute deviations above the median.
         min_mad: the deviation counts as at least this.
@@ -45,8 +48,9 @@ def threshold(cosines: Tensor, *, ceiling: float, floor: float, mads: float, min
     if n < 2:
         return ceiling
     pairs = cosines[torch.tril_indices(n, n, -1).unbind()]
+    median = float(midpoint_median(pairs))
     deviation = max(min_mad, float(median_absolute_deviation(pairs)))
-    return min(ceiling, max(floor, float(midpoint_median(pairs)) + mads * deviation))
+    return min(max(ceiling, 1 - (1 - median) / 4), max(floor, median + mads * deviation))
 
 
 def find_copies(hotkeys: Sequence[str], arrivals: Sequence[int], cosines: Tensor, limit: float) -> Mapping[str, str]:

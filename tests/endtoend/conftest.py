@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -21,6 +21,7 @@ class CommandLine:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.started: list[subprocess.Popen[bytes]] = []
         self.environment = {
             **os.environ,
             "FLWR_HOME": str(folder / "flwr-home"),
@@ -49,7 +50,7 @@ class CommandLine:
     def start(self, *arguments: object, program: str = "subnet", log: Path | None = None) -> subprocess.Popen[bytes]:
         """Start a command in a session of its own."""
         with (log or self.folder / "log").open("ab") as output:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [program, *map(str, arguments)],
                 cwd=self.folder,
                 env=self.environment,
@@ -57,6 +58,15 @@ class CommandLine:
                 stderr=output,
                 start_new_session=True,
             )
+        self.started.append(process)
+        return process
+
+    def stop(self) -> None:
+        """End, by their sessions, the processes that were started and still run; also after Ctrl-C in a test."""
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
     def left_behind(self) -> list[str]:
         """Return the command lines of processes that this command line's environment was handed to."""
@@ -71,9 +81,11 @@ class CommandLine:
 
 
 @pytest.fixture
-def subnet(tmp_path: Path) -> CommandLine:
-    """A command line in a fresh folder."""
-    return CommandLine(tmp_path)
+def subnet(tmp_path: Path) -> Iterator[CommandLine]:
+    """A command line in a fresh folder; what it started is ended with the test."""
+    command_line = CommandLine(tmp_path)
+    yield command_line
+    command_line.stop()
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = 120.0) -> None:

@@ -65,13 +65,16 @@ def test_originals_are_pairwise_unlike_and_copies_are_like_theirs(n, data):
     ("values", "expected"),
     [
         ([0.1, 0.1, 0.1], 0.65),  # the floor
-        ([0.85, 0.85, 0.85], 0.9),  # median + 3 x .02 lies above the ceiling
+        ([0.5, 0.6, 0.75], 0.9),  # median + 3 x MAD is the ceiling
+        ([0.4, 0.6, 0.9], 0.9),  # and here lies above it
+        ([0.85, 0.85, 0.85], 0.91),  # a crowded field: median + 3 x .02, under 1 - .15 / 4
+        ([0.8, 0.96, 0.98], 0.99),  # a crowded field: its own ceiling
         ([0.7, 0.7, 0.7], 0.76),  # median + 3 x the smallest deviation
         ([0.6, 0.65, 0.7], 0.8),  # median + 3 x MAD
     ],
 )
 def test_the_threshold_follows_the_field_within_its_bounds(values, expected):
-    """min(ceiling, max(floor, median + mads x max(min_mad, MAD))) over the pairs, by hand."""
+    """min(max(ceiling, 1 - (1 - median) / 4), max(floor, median + mads x max(min_mad, MAD))), by hand."""
     cosines = symmetric(dict(zip([(1, 0), (2, 0), (2, 1)], values, strict=True)), 3)
     assert threshold(cosines, **RULES) == pytest.approx(expected)
 
@@ -95,3 +98,19 @@ def test_cosines_are_averaged_over_the_rounds_that_both_took_part_in():
     assert float(found[0, 1]) == pytest.approx(0.4)
     assert float(found[0, 2]) == pytest.approx(0.6)
     assert float(found[1, 2]) == pytest.approx(0.5)
+
+
+def test_in_a_crowded_field_only_the_much_closer_are_copies():
+    """Where every honest pair is above the ceiling, the threshold lies above them, and an exact copy above it."""
+    draw = torch.Generator().manual_seed(3)
+    common = torch.randn(200, generator=draw, dtype=torch.float64)
+    honest = common + 0.2 * torch.randn(8, 200, generator=draw, dtype=torch.float64)
+    field = torch.cat([honest, honest[:1]])
+    unit = field / field.norm(dim=1, keepdim=True)
+    cosines = unit @ unit.T
+    pairs = cosines[:8, :8][torch.tril_indices(8, 8, -1).unbind()]
+    assert float(pairs.min()) > 0.9
+    limit = threshold(cosines, ceiling=0.9, floor=0.65, mads=3.0, min_mad=0.02)
+    assert float(pairs.max()) < limit < 1
+    hotkeys = [f"{number}" for number in range(9)]
+    assert find_copies(hotkeys, range(9), cosines, limit) == {"8": "0"}
