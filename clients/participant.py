@@ -12,7 +12,7 @@ from clients.behaviour import Behaviour, View
 from clients.contribution import Contribution, Enrolment, Envelope, Signed, sign_enrolment, sign_envelope
 from clients.errors import ContributionError, InstructionError
 from clients.settings import TrainingSettings
-from clients.task import Examples, ModelLayout, Task
+from clients.task import Examples, Task, layout_of
 from clients.training import train
 from clients.wire import Instruction
 from tokenomics.keys import Hotkey
@@ -77,7 +77,7 @@ class Participant:
         base = self._read_base(instruction, base_bytes)
         view = self._view(instruction, base)
         update = self.behaviour.update(view)
-        data = weights.encode(ModelLayout.of(self.task.model()), update)
+        data = weights.encode(layout_of(self.task), update)
         envelope = Envelope(
             subnet=self.subnet,
             hotkey=self.hotkey.keypair.public,
@@ -115,7 +115,7 @@ class Participant:
                 f"the base model isn't {instruction.base_hash[:12]}", remedy="ask the validator to send it again"
             )
         try:
-            return weights.decode(ModelLayout.of(self.task.model()), base_bytes)
+            return weights.decode(layout_of(self.task), base_bytes)
         except ContributionError as error:
             raise InstructionError(f"the base model can't be used: {error}", remedy="tell the validator") from error
 
@@ -138,4 +138,4 @@ class Participant:
         if not instruction.history:
             return None
         data = (self.models / f"{instruction.history[0]}.safetensors").read_bytes()
-        return base - weights.decode(ModelLayout.of(self.task.model()), data)
+        return base - weights.decode(layout_of(self.task), data)

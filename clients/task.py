@@ -170,6 +170,12 @@ class ModelLayout:
         )
 
 
+@lru_cache(maxsize=16)
+def layout_of(task: Task) -> ModelLayout:
+    """Return the layout of a task's model, read off once."""
+    return ModelLayout.of(task.model())
+
+
 def _size(shape: tuple[int, ...]) -> int:
     size = 1
     for length in shape:

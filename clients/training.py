@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from clients.settings import TrainingSettings
-from clients.task import Examples, ModelLayout, Task
+from clients.task import Examples, Task, layout_of
 
 
 def train(
@@ -30,8 +30,7 @@ def train(
         `(n_params,)` float32 on the CPU: the trained parameters minus `base`.
     """
     where = device or torch.device("cpu")
-    model = task.model()
-    layout = ModelLayout.of(model)
+    model, layout = task.model(), layout_of(task)
     layout.write(model, base)
     model.to(where).train()
     data = examples.to(where)

@@ -1,6 +1,7 @@
 """Who takes part: which hotkey each node of the federation works for, in that hotkey's own signed words."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -15,11 +16,32 @@ from subnet.collect import send, stream
 log = logging.getLogger(__name__)
 
 
+QUERY_TTL_S = 600.0
+"""How long a node may take to say who it is before it is asked again; nobody waits for it meanwhile."""
+
+RETRY_S = 30.0
+"""Pause before a node that answered badly is asked again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """A question to a node that is out."""
+
+    node: int
+    challenge: str
+    expires_at: float
+    """On the monotonic clock, in seconds."""
+
+
 @dataclass(slots=True)
 class Roster:
-    """The nodes that have enrolled: hotkey by node id, each hotkey once."""
+    """The nodes that have enrolled: hotkey by node id, each hotkey once; and the questions that are out."""
 
     hotkeys: dict[int, str] = field(default_factory=dict)
+    pending: dict[str, Query] = field(default_factory=dict)
+    """By the Grid's message id."""
+    ask_again_at: dict[int, float] = field(default_factory=dict)
+    """By node id, on the monotonic clock, in seconds."""
 
     def present(self, nodes: Iterable[int]) -> dict[str, int]:
         """Return node id by hotkey of those enrolled that are among `nodes`, hotkeys ascending."""
@@ -39,43 +61,49 @@ def enrol(
 ) -> list[int]:
     """Ask every node that isn't on the roster who it is, and add those who answer well.
 
+    A question that isn't answered in this call stays out and is looked at in the next one, so a silent node holds
+    nobody up.
+
     Args:
         grid: the federation.
         roster: what is known; changed in place.
         subnet: content hash of the spec, which the node must agree to.
         fresh_id: returns an unguessable id for the message to a node.
-        deadline_s: how long to wait.
+        deadline_s: how long to wait for answers; 0 takes those that are there.
         stopped: whether somebody wants the run to end now.
 
     Returns:
-        The nodes that were asked and aren't on the roster now; why is logged.
+        The nodes that are online and aren't on the roster now; why is logged.
     """
     online = set(grid.get_node_ids())
-    unknown = sorted(online - roster.hotkeys.keys())
-    challenges = {node: fresh_id(node) for node in unknown}
+    now = time.monotonic()
+    roster.pending = {grid_id: query for grid_id, query in roster.pending.items() if query.expires_at > now}
+    waiting = {query.node for query in roster.pending.values()}
     content = RecordDict({"enrol": ConfigRecord({"subnet": subnet})})
-    asked: dict[str, int] = {}
-    for node in unknown:
-        message = Message(content, node, MessageType.QUERY, group_id=challenges[node], ttl=deadline_s)
-        grid_id = send(grid, message)
+    for node in sorted(online - roster.hotkeys.keys() - waiting):
+        if roster.ask_again_at.get(node, now) > now:
+            continue
+        challenge = fresh_id(node)
+        grid_id = send(grid, Message(content, node, MessageType.QUERY, group_id=challenge, ttl=QUERY_TTL_S))
         if grid_id is not None:
-            asked[grid_id] = node
-    for grid_id, reply in stream(grid, list(asked), deadline_s=deadline_s, stopped=stopped):
-        node = asked[grid_id]
+            roster.pending[grid_id] = Query(node=node, challenge=challenge, expires_at=now + QUERY_TTL_S)
+    for grid_id, reply in stream(grid, list(roster.pending), deadline_s=deadline_s, stopped=stopped):
+        query = roster.pending.pop(grid_id)
         try:
-            _admit(roster, node, reply, subnet=subnet, challenge=challenges[node], online=online)
+            _admit(roster, query, reply, subnet=subnet, online=online)
         except ContributionError as error:
-            log.warning("node %d isn't enrolled: %s", node, error.message)
-    return [node for node in unknown if node not in roster.hotkeys]
+            roster.ask_again_at[query.node] = time.monotonic() + RETRY_S
+            log.warning("node %d isn't enrolled: %s", query.node, error.message)
+    return sorted(online - roster.hotkeys.keys())
 
 
-def _admit(roster: Roster, node: int, reply: Message | None, *, subnet: str, challenge: str, online: set[int]) -> None:
+def _admit(roster: Roster, query: Query, reply: Message | None, *, subnet: str, online: set[int]) -> None:
     if reply is None or not (reply.has_error() or reply.has_content()):
         raise ContributionError("malformed", "Flower can't unpack its reply")
     if reply.has_error():
         raise ContributionError("failed", f"its app failed: {(reply.error.reason or '')[:500]}")
     enrolment = open_enrolment(read_enrolment(reply.content))
-    if enrolment.subnet != subnet or enrolment.challenge != challenge:
+    if enrolment.subnet != subnet or enrolment.challenge != query.challenge:
         raise ContributionError("replayed", "its enrolment answers another message")
     for other in [other for other, hotkey in roster.hotkeys.items() if hotkey == enrolment.hotkey]:
         if other in online:
@@ -83,4 +111,4 @@ def _admit(roster: Roster, node: int, reply: Message | None, *, subnet: str, cha
                 "duplicate", f"hotkey {enrolment.hotkey[:12]} is enrolled from another node already"
             )
         del roster.hotkeys[other]  # the participant came back as another node
-    roster.hotkeys[node] = enrolment.hotkey
+    roster.hotkeys[query.node] = enrolment.hotkey

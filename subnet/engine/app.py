@@ -90,12 +90,12 @@ class Session:
         self.state = play_round(self.fixture, self.state, self._grid, participants, on_reply=on_reply)
 
     def _gather(self) -> dict[str, int]:
-        """Enrol newcomers until enough are there. Returns node id by hotkey."""
+        """Enrol newcomers until enough are there, and wait for nobody else. Returns node id by hotkey."""
         wanted, wait_s = self.schedule.min_participants, self.schedule.wait_s
         end = time.monotonic() + wait_s
-        told = False
+        told, patience_s = False, 0.0
         while True:
-            refused = self._enrol()
+            strangers = self._enrol(patience_s)
             present = self._roster.present(self._grid.get_node_ids())
             if len(present) >= wanted:
                 return present
@@ -104,22 +104,24 @@ class Session:
             if time.monotonic() >= end:
                 raise EngineError(
                     f"{len(present)} participants enrolled in {wait_s:g} s, {wanted} are needed"
-                    + (f"; {len(refused)} nodes couldn't" if refused else ""),
+                    + (f"; {len(strangers)} nodes are online and aren't enrolled" if strangers else ""),
                     remedy="start more nodes, look at their logs, or lower min-participants",
                 )
             if not told:
                 log.info("waiting for participants: %d of %d", len(present), wanted)
                 told = True
-            time.sleep(0.2)
+            patience_s = 1.0
+            if not self._roster.pending:
+                time.sleep(0.2)  # nobody has been asked: nodes are still to come
 
-    def _enrol(self) -> list[int]:
+    def _enrol(self, patience_s: float) -> list[int]:
         entropy, number = self.fixture.entropy, self.state.round + 1
         return enrol(
             self._grid,
             self._roster,
             subnet=self.fixture.spec.hash,
             fresh_id=lambda node: entropy.message_id(number, f"node-{node}"),
-            deadline_s=min(self.schedule.wait_s, self.fixture.spec.rounds.deadline_s),
+            deadline_s=patience_s,
             stopped=self.fixture.stopped,
         )
 

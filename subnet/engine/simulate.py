@@ -32,8 +32,8 @@ from tokenomics.ledger import Ledger
 
 Engine = Literal["inprocess", "flower"]
 
-GATHER_S = 120.0
-"""How long a simulation waits for its own nodes; Ray takes 15 to 20 s to start."""
+GATHER_S = 600.0
+"""How long a simulation waits for its own nodes; Ray takes 15 to 20 s to start, on a busy machine two minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 """Enrolment: a node is on the roster when its hotkey said so itself, in answer to this very message."""
 
+import threading
+
 import pytest
 import torch
 from flwr.app import ConfigRecord, Message, RecordDict
@@ -152,3 +154,43 @@ def test_a_stop_ends_enrolment():
     """Enrolment ends with StoppedError when somebody stops the run."""
     with pytest.raises(StoppedError):
         play(answering([good(0)]), 1, stopped=lambda: True, roster=Roster())
+
+
+def test_a_silent_node_holds_nobody_up_and_is_admitted_when_it_answers():
+    """Its question stays out when nothing is waited for, isn't asked twice, and is taken up in a later call."""
+    may_answer, n_asked = threading.Event(), []
+
+    def slowly(challenge):
+        n_asked.append(challenge)
+        assert may_answer.wait(timeout=60)
+        return good(1)(challenge)
+
+    roster = Roster()
+    settings = {"subnet": SUBNET, "fresh_id": fresh_id, "stopped": lambda: False}
+    with InProcessGrid(answering([good(0), slowly]), n_nodes=2, n_workers=2) as grid:
+        while enrol(grid, roster, deadline_s=0.0, **settings) != [2]:
+            assert not may_answer.is_set()
+        assert roster.present([1, 2]) == {public(0): 1}
+        may_answer.set()
+        assert enrol(grid, roster, deadline_s=60.0, **settings) == []
+    assert len(n_asked) == 1
+    assert roster.pending == {}
+
+
+def test_who_answered_badly_isnt_asked_again_at_once():
+    """A node that fails is left alone for a while, so that waiting for others doesn't hammer it."""
+    n_asked = []
+
+    def failing(challenge):
+        n_asked.append(challenge)
+        return ValueError("no wallet")
+
+    roster = Roster()
+    settings = {"subnet": SUBNET, "fresh_id": fresh_id, "stopped": lambda: False, "deadline_s": 60.0}
+    with InProcessGrid(answering([failing]), n_nodes=1, n_workers=1) as grid:
+        assert enrol(grid, roster, **settings) == [1]
+        assert enrol(grid, roster, **settings) == [1]
+        assert len(n_asked) == 1
+        roster.ask_again_at.clear()
+        assert enrol(grid, roster, **settings) == [1]
+        assert len(n_asked) == 2
