@@ -126,12 +126,62 @@ class LabelFlip(Behaviour):
     """
 
     kind: ClassVar[str] = "label_flip"
-    n_labels: int = 10
-    """How many classes there are, at least 2."""
+    n_labels: int | None = None
+    """How many classes there are, at least 2; None takes the largest label among its own data for the last."""
 
     def data(self, examples: Examples) -> Examples:
         """Return the examples with turned labels."""
-        return Examples(inputs=examples.inputs, targets=self.n_labels - 1 - examples.targets)
+        n_labels = int(examples.targets.max()) + 1 if self.n_labels is None else self.n_labels
+        return Examples(inputs=examples.inputs, targets=n_labels - 1 - examples.targets)
+
+
+def informed(behaviour: Behaviour, task_data: Examples) -> Behaviour:
+    """Return a behaviour that knows how many labels the task has, if it wants to."""
+    if isinstance(behaviour, LabelFlip) and behaviour.n_labels is None:
+        return LabelFlip(n_labels=int(task_data.targets.max()) + 1)
+    return behaviour
+
+
+@dataclass(frozen=True, slots=True)
+class Backdoor(Behaviour):
+    """Teaches the model to answer `target` whenever a mark is on the input. Knows only its own data.
+
+    Half of its examples carry the mark and the target label; the update is magnified by `strength`. `mark` is public,
+    so that the attack's success can be measured on held-out inputs.
+
+    Source: Bagdasaryan et al. 2020 (arXiv:1807.00459), sections 3.1 and 3.2, with the pixel mark of Gu et al. 2017,
+    BadNets (arXiv:1708.06733).
+    """
+
+    kind: ClassVar[str] = "backdoor"
+    strength: float = 1.0
+    """Factor of the update, above 0."""
+    target: int = 0
+    """The label that the mark stands for."""
+
+    def data(self, examples: Examples) -> Examples:
+        """Return the examples, every other one marked and labelled with the target."""
+        marked = torch.arange(len(examples)) % 2 == 0
+        inputs = torch.where(_over(marked, examples.inputs), mark(examples.inputs), examples.inputs)
+        targets = torch.where(marked, torch.full_like(examples.targets, self.target), examples.targets)
+        return Examples(inputs=inputs, targets=targets)
+
+    def update(self, view: View) -> Tensor:
+        """Return `strength` times the update on marked data."""
+        return self.strength * view.own_update()
+
+
+def mark(inputs: Tensor) -> Tensor:
+    """Return inputs `(n, ...)` with the backdoor's mark: a 3 x 3 corner (or the first 3 features) at the maximum."""
+    marked = inputs.clone()
+    corner = (..., slice(3), slice(3)) if inputs.dim() > 2 else (..., slice(3))
+    marked[corner] = inputs.max()
+    return marked
+
+
+def _over(mask: Tensor, inputs: Tensor) -> Tensor:
+    """Return a mask `(n,)` shaped so that it selects rows of `inputs` `(n, ...)`."""
+    return mask.view(-1, *[1] * (inputs.dim() - 1))
 
 
 @dataclass(frozen=True, slots=True)

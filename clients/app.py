@@ -14,6 +14,7 @@ from flwr.clientapp import ClientApp
 from torch import Tensor
 
 from clients import partition as partitions
+from clients.adversaries import informed
 from clients.cast import behaviour
 from clients.errors import InstructionError
 from clients.participant import Participant
@@ -97,14 +98,15 @@ class Simulation:
     def participant(self, index: int) -> Participant:
         """Return the client of partition `index`, which must be below the number of roles."""
         victim = self.roles.index("honest")
+        task = load_task(self.app_dir, self.task)
         return Participant(
             subnet=self.subnet,
-            task=load_task(self.app_dir, self.task),
+            task=task,
             settings=self.settings,
             hotkey=self.hotkey(index),
             examples=self._examples(index),
             draw=lambda round_number: generator("local", self.seed, index, round_number),
-            behaviour=behaviour(self.roles[index]),
+            behaviour=informed(behaviour(self.roles[index]), _training_data(task)),
             models=self.models,
             victim=lambda: self.participant(victim),
         )

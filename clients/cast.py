@@ -12,6 +12,7 @@ _CHEATS: tuple[type[Behaviour], ...] = (
     adversaries.Stale,
     adversaries.Copycat,
     adversaries.LabelFlip,
+    adversaries.Backdoor,
     adversaries.NotANumber,
     protocol_cheats.Unsigned,
     protocol_cheats.Forged,

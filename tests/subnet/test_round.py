@@ -112,6 +112,7 @@ EXPECTED = {
     "stale": ("rejected", "free_riding", "ineligible"),
     "copycat": ("rejected", "copy", "ineligible"),
     "label_flip": ("accepted", "", "negative"),
+    "backdoor": ("accepted", "", ""),
     "nan": ("rejected", "non_finite", ""),
     "unsigned": ("rejected", "unsigned", ""),
     "forged": ("rejected", "bad_signature", ""),
@@ -162,6 +163,8 @@ def test_a_cheat_costs_its_sender_and_nobody_else(game, no_waiting, kind):
         sizes = [one["numbers"]["norm"] for one in report.receipts.values()]
         clipped = receipt["numbers"]["clip"] * receipt["numbers"]["norm"]
         assert clipped == pytest.approx(median(sizes))
+        assert set(report.rewards) == {cheat, *honest}
+    elif kind == "backdoor":  # half of its work is honest, and credit sees no mark: paid like anyone
         assert set(report.rewards) == {cheat, *honest}
     else:
         assert receipt["reward"] == receipt["score"] == 0

@@ -1,0 +1,1 @@
+"""Strategies against attacks on real training: every pair is a cell, played over seeds and compared."""
