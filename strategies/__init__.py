@@ -6,7 +6,24 @@
 (tensor([2.5000]), tensor([0.0000, 0.5000, 0.5000, 0.0000], dtype=torch.float64))
 """
 
-from strategies import clipping, coordinate, credit, krum, mean  # noqa: F401 -- registers the rules that ship
+from strategies import (  # noqa: F401 -- registers the rules that ship
+    around_median,
+    centering,
+    clipping,
+    clusters,
+    coordinate,
+    credit,
+    directions,
+    geometric,
+    krum,
+    mean,
+    mixing,
+    nearest,
+    scored,
+    signs,
+    spectral,
+    subsets,
+)
 from strategies.aggregation import Aggregation, Evidence
 from strategies.base import Aggregator
 from strategies.errors import StrategyError

@@ -13,7 +13,7 @@ class Evidence:
     """What is known of each update beside its numbers, in the updates' order.
 
     Raises:
-        EvidenceError: Different lengths, or a hotkey twice.
+        EvidenceError: Different lengths, a hotkey twice, or a `root` or `previous` that isn't a finite row.
     """
 
     credit: Tensor | None = None
@@ -27,6 +27,10 @@ class Evidence:
     None: nobody was."""
     n_examples: Tensor | None = None
     """(n_clients,) how many examples each client claims to have trained on; only rules that say so believe it."""
+    root: Tensor | None = None
+    """(n_params,) an update that is trusted: trained by the aggregator itself, on clean data of its own."""
+    previous: Tensor | None = None
+    """(n_params,) the last round's aggregate; None in the first round. Rules keep no state, so who calls them does."""
 
     def __post_init__(self) -> None:
         lengths = {
@@ -41,6 +45,12 @@ class Evidence:
         if len(set(self.hotkeys)) != len(self.hotkeys):
             twice = next(hotkey for hotkey in self.hotkeys if self.hotkeys.count(hotkey) > 1)
             raise EvidenceError(f"the hotkey {twice!r} is there twice", remedy="give one update for each hotkey")
+        for name, row in (("root", self.root), ("previous", self.previous)):
+            if row is not None and not (row.ndim == 1 and bool(row.isfinite().all())):
+                raise EvidenceError(
+                    f"the {name} update has the shape {tuple(row.shape)} and must be a finite (n_params,) row",
+                    remedy="flatten it, and train it again if it holds NaN or infinity",
+                )
 
     @property
     def n(self) -> int | None:
@@ -58,6 +68,8 @@ class Evidence:
             hotkeys=tuple(self.hotkeys[index] for index in indices) if self.hotkeys else (),
             gated=None if self.gated is None else self.gated[indices],
             n_examples=None if self.n_examples is None else self.n_examples[indices],
+            root=self.root,
+            previous=self.previous,
         )
 
 

@@ -6,6 +6,8 @@ or its own `combine`:
 
 - `GramRule.weights`: weights for the rows, out of their norms and n x n inner products;
 - `CoordRule.reduce`: one value a column, out of that column's n values.
+
+A `Mixer` comes before any of them: it gives the weighted sums of the rows that the rule is to see instead of the rows.
 """
 
 from abc import ABC, abstractmethod
@@ -17,10 +19,10 @@ import torch
 from torch import Tensor
 
 from strategies.aggregation import Aggregation, Call, Combined, Evidence
-from strategies.errors import EvidenceError, SettingsError, UpdatesError
+from strategies.errors import EvidenceError, UpdatesError
 from strategies.gram import Gram
 from strategies.kernels import one_thread, weighted_sum
-from strategies.settings import RobustSettings, RuleSettings
+from strategies.settings import RobustSettings, RuleSettings, checked
 from strategies.updates import Updates, UpdatesLike
 
 __all__ = [
@@ -34,7 +36,10 @@ __all__ = [
     "Evidence",
     "Gram",
     "GramRule",
+    "Mixer",
+    "Mixing",
     "Weights",
+    "sum_of_rows",
 ]
 
 
@@ -57,13 +62,7 @@ class Aggregator(ABC):
     Settings: ClassVar[type[RuleSettings]] = RuleSettings
 
     def __init__(self, settings: RuleSettings | None = None) -> None:
-        chosen = type(self).Settings() if settings is None else settings
-        if not isinstance(chosen, type(self).Settings):
-            raise SettingsError(
-                f"{self.name} got settings of {type(chosen).__qualname__}, not {type(self).Settings.__qualname__}",
-                remedy="make them with the rule's own Settings class, or through strategies.create",
-            )
-        self.settings = chosen
+        self.settings = checked(self.name, type(self).Settings, settings)
 
     @abstractmethod
     def combine(self, updates: Updates, call: Call) -> Combined:
@@ -192,15 +191,31 @@ class GramRule(Aggregator):
     def combine(self, updates: Updates, call: Call) -> Combined:
         """Weigh the rows and add them up, in float64 (see `Aggregator.combine`)."""
         weights = self.weights(Gram.of(updates, call))
-        used = [(row, weight) for row, weight in enumerate(weights.values.tolist()) if weight != 0.0]
-        total = torch.zeros(updates.d, dtype=updates.dtype, device=updates.device)
-        if used:
-            factors = [weight for _, weight in used]
-            for start, block in updates.rows([row for row, _ in used]).blocks():
-                total[start : start + block.shape[1]] = weighted_sum(block, factors)
         return Combined(
-            update=total, influence=weights.values, diagnostics=weights.diagnostics, rejected=weights.rejected
+            update=sum_of_rows(updates, weights.values),
+            influence=weights.values,
+            diagnostics=weights.diagnostics,
+            rejected=weights.rejected,
         )
+
+
+def sum_of_rows(updates: Updates, weights: Tensor) -> Tensor:
+    """Sum of the rows times their weights, block by block; rows of weight 0 aren't read.
+
+    Args:
+        updates: Finite rows.
+        weights: (n,) float64.
+
+    Returns:
+        (n_params,) of the updates' type, summed in float64.
+    """
+    used = [(row, weight) for row, weight in enumerate(weights.tolist()) if weight != 0.0]
+    total = torch.zeros(updates.d, dtype=updates.dtype, device=updates.device)
+    if used:
+        factors = [weight for _, weight in used]
+        for start, block in updates.rows([row for row, _ in used]).blocks():
+            total[start : start + block.shape[1]] = weighted_sum(block, factors)
+    return total
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,3 +265,57 @@ class CoordRule(Aggregator):
             total[start : start + values.shape[1]] = column.values
             shares += column.shares
         return Combined(update=total, influence=shares / updates.d)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mixing:
+    """A mixer's answer."""
+
+    matrix: Tensor
+    """(m, n) float64, finite: mixed row i is the sum of the n rows times `matrix[i]`."""
+    home: tuple[int, ...]
+    """n numbers in [0, m): the mixed row that stands for each row, whose diagnostics and rejections are its own."""
+    diagnostics: Mapping[str, Tensor] = field(default_factory=dict)
+    """(n,) float64 each, on the rows before the mixing."""
+
+
+class Mixer(ABC):
+    """What replaces the updates by weighted sums of them before a rule sees any.
+
+    A mixer's class says its `name`, a one-line `summary`, its `source` and its `Settings`, and implements `matrix`. It
+    keeps no state and forms no row itself: see `strategies.composition`.
+
+    Args:
+        settings: An instance of the class's `Settings`; by default one with its defaults.
+
+    Raises:
+        SettingsError: Settings of another class.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    source: ClassVar[str]
+    Settings: ClassVar[type[RuleSettings]] = RuleSettings
+
+    def __init__(self, settings: RuleSettings | None = None) -> None:
+        self.settings = checked(self.name, type(self).Settings, settings)
+
+    @abstractmethod
+    def matrix(self, gram: Gram) -> Mixing:
+        """The weights of the mixed rows.
+
+        Args:
+            gram: Norms, distances and number of Byzantine clients of the rows, which may be mixed ones already. The
+                first row wins a tie.
+
+        Returns:
+            The weights, the mixed row that stands for each row, and diagnostics.
+        """
+
+    def n_rows(self, n_clients: int, n_byzantine: int) -> int:  # noqa: ARG002 -- those who change the number need it
+        """How many mixed rows there will be; by default, as many as there are rows."""
+        return n_clients
+
+    def most_byzantine(self, n_clients: int) -> int:
+        """The most Byzantine clients that the mixer's theory allows; by default, less than half."""
+        return (n_clients - 1) // 2

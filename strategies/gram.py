@@ -1,8 +1,9 @@
 """What the rules that weight whole rows decide by: norms, inner products and squared distances."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from strategies.aggregation import Call, Evidence
@@ -20,12 +21,16 @@ class Gram:
         norms: (n,) float64, of the deltas themselves.
         call: Number of clients, of Byzantine ones, and the evidence.
         products: Gives the (n, n) float64 inner products about a common centre.
+        shared: Gives the (n,) float64 inner products of the rows' differences from the centre with the centre itself.
     """
 
-    def __init__(self, *, norms: Tensor, call: Call, products: Callable[[], Tensor]) -> None:
-        self.norms = norms
+    def __init__(
+        self, *, norms: Tensor, call: Call, products: Callable[[], Tensor], shared: Callable[[], Tensor]
+    ) -> None:
+        self._norms = norms
         self.call = call
         self._products = products
+        self._shared = shared
 
     @classmethod
     def of(cls, updates: Updates, call: Call) -> "Gram":
@@ -39,19 +44,39 @@ class Gram:
             A Gram that reads the updates once, when its matrix is first used.
         """
         norms = updates.norms()
-        centre = int(norms.argsort(stable=True)[(updates.n - 1) // 2])
+        centre = _middle(norms)
         low, high = _FLOAT32_NORMS
         wide = not (low <= float(norms[centre]) and float(norms.max()) <= high)
 
         def products() -> Tensor:
             return gram_about(updates.blocks(), n_rows=updates.n, centre=centre, wide=wide)
 
-        return cls(norms=norms, call=call, products=products)
+        def shared() -> Tensor:
+            return _shared_with_centre(updates.blocks(), n_rows=updates.n, centre=centre)
+
+        return cls(norms=norms, call=call, products=products, shared=shared)
+
+    def mixed(self, weights: Tensor, call: Call) -> "Gram":
+        """The Gram of weighted sums of these rows, without forming any of them.
+
+        Args:
+            weights: (m, n) float64, finite: row i of the result is the sum of these rows times `weights[i]`.
+            call: What is known of the m rows.
+
+        Returns:
+            A Gram whose numbers come out of these rows' norms and products, when first used: W G W^T.
+        """
+        return _MixedGram(self, weights, call)
 
     @property
     def n(self) -> int:
         """Number of rows."""
-        return len(self.norms)
+        return len(self._norms)
+
+    @property
+    def norms(self) -> Tensor:
+        """(n,) float64 Euclidean norms of the rows themselves."""
+        return self._norms
 
     @property
     def evidence(self) -> Evidence:
@@ -77,3 +102,81 @@ class Gram:
     def distances(self) -> Tensor:
         """(n, n) float64 squared distances between the rows."""
         return squared_distances(self.matrix)
+
+    @cached_property
+    def shared(self) -> Tensor:
+        """(n,) float64 inner products of the rows' differences from the centre with the centre.
+
+        Weighted sums whose weights don't add up to 1 (clipped rows) need them to be measured. They are a pass of their
+        own, in float64: out of norms and distances they would drown beside a huge row.
+        """
+        return self._shared()
+
+
+class _MixedGram(Gram):
+    """Norms and products of weighted sums of another Gram's rows.
+
+    With c the root's centre and e_j = x_j - c its rows, a mixed row is y_i = sum_j w_ij e_j + s_i c, s_i the sum of its
+    weights; so all products are of the coefficients (w_i, s_i) about the (n + 1, n + 1) products of e_1..e_n and c.
+    """
+
+    def __init__(self, base: Gram, weights: Tensor, call: Call) -> None:
+        self.call = call
+        self._root: Gram = base._root if isinstance(base, _MixedGram) else base  # noqa: SLF001 -- its own class
+        self._weights: Tensor = weights @ base._weights if isinstance(base, _MixedGram) else weights  # noqa: SLF001
+
+    @property
+    def n(self) -> int:
+        """Number of mixed rows."""
+        return len(self._weights)
+
+    @cached_property
+    def norms(self) -> Tensor:
+        """(n,) float64; a multiple of one row has exactly that multiple of its norm."""
+        most = self._weights.abs() @ self._root.norms  # the triangle inequality: zero rows stay zero
+        alone = (self._weights != 0).sum(dim=1) <= 1
+        if bool(alone.all()):
+            return most
+        sums = self._weights.sum(dim=1)
+        return torch.where(alone, most, self._squares(self._weights, sums).sqrt().minimum(most))
+
+    @cached_property
+    def matrix(self) -> Tensor:
+        """(n, n) float64 inner products about the mixed row of median norm (see `Gram.matrix`)."""
+        centre = _middle(self.norms)
+        differences = self._weights - self._weights[centre]
+        sums = differences.sum(dim=1)
+        products = differences @ self._root.matrix @ differences.T
+        if float(sums.abs().max()) > _SAME_SUM:
+            cross = torch.outer(differences @ self._root.shared, sums)
+            products = products + cross + cross.T + torch.outer(sums, sums) * self._centre_square
+        return (products + products.T) / 2
+
+    def _squares(self, weights: Tensor, sums: Tensor) -> Tensor:
+        """(m,) squared norms of sum_j w_ij e_j + s_i c."""
+        own = ((weights @ self._root.matrix) * weights).sum(dim=1)
+        return (own + 2 * sums * (weights @ self._root.shared) + sums.square() * self._centre_square).clamp_min(0.0)
+
+    @property
+    def _centre_square(self) -> Tensor:
+        return self._root.norms[_middle(self._root.norms)].square()
+
+
+# weights that add up to the same but for rounding: means of rows are measured about the centre alone
+_SAME_SUM = 1e-12
+
+
+def _middle(norms: Tensor) -> int:
+    """The row of (lower) median norm, the earlier of equal ones."""
+    return int(norms.argsort(stable=True)[(len(norms) - 1) // 2])
+
+
+def _shared_with_centre(blocks: Iterable[tuple[int, Tensor]], *, n_rows: int, centre: int) -> Tensor:
+    """(n,) float64 inner products of the rows' differences from one row with that row."""
+    total = torch.zeros(n_rows, dtype=torch.float64)
+    for _, block in blocks:
+        wide = torch.empty(block.shape, dtype=torch.float64, device=block.device).copy_(block)
+        middle = wide[centre].clone()
+        wide -= middle
+        total += (wide @ middle).cpu()
+    return total

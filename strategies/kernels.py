@@ -144,11 +144,61 @@ def middle_mean(block: Tensor, *, low: int, high: int) -> tuple[Tensor, Tensor]:
     assert low + high < rows, "at least one value is kept"
     if low == high == 0:
         return weighted_sum(block, [1.0] * rows) / rows, torch.full((rows,), block.shape[1] / rows, dtype=torch.float64)
-    if rows <= _NETWORK_MAX_CLIENTS or block.device.type != "cpu":
-        mean, least, most = _middle_by_network(block, low, high)
-    else:
-        mean, least, most = _middle_by_sort(block, low, high)
+    mean, least, most = _middle(block, low, high)
     return mean, _shares(block, least, most)
+
+
+def median_of_columns(block: Tensor) -> Tensor:
+    """Median of each column; of an even number of values the middle two's midpoint.
+
+    Args:
+        block: (n, columns), finite.
+
+    Returns:
+        (columns,) float64.
+
+    >>> median_of_columns(torch.tensor([[1.0], [2.0], [9.0], [1e30]]))
+    tensor([5.5000], dtype=torch.float64)
+    """
+    edge = (block.shape[0] - 1) // 2
+    return _middle(block, edge, edge)[0]
+
+
+def mean_around_median(block: Tensor, *, keep: int) -> tuple[Tensor, Tensor]:
+    """Mean of the values of each column that lie closest to its median, and whose values those were.
+
+    Args:
+        block: (n, columns), finite.
+        keep: How many values are averaged, from 1 to n; of two equally far ones the earlier row's.
+
+    Returns:
+        The means, (columns,) float64; and (n,) float64, each row's share in them summed over the columns.
+
+    Source: Xie et al., Generalized Byzantine-tolerant SGD (2018), definition 3.
+
+    >>> mean_around_median(torch.tensor([[1.0], [2.0], [4.0], [1e30]]), keep=3)[0]
+    tensor([2.3333], dtype=torch.float64)
+    """
+    rows = block.shape[0]
+    assert 1 <= keep <= rows, "at least one value is kept"
+    if keep == rows:
+        return middle_mean(block, low=0, high=0)
+    apart = block.to(torch.float64).sub(median_of_columns(block)).abs_()
+    farthest = _middle(apart, keep - 1, rows - keep)[0]
+    kept = apart < farthest
+    equal = apart == farthest
+    kept |= equal & (equal.cumsum(dim=0) <= keep - kept.sum(dim=0))
+    total = torch.zeros(block.shape[1], dtype=torch.float64, device=block.device)
+    for row, inside in zip(block, kept, strict=True):
+        total += torch.where(inside, row, 0.0)
+    return total.div_(keep), kept.sum(dim=1).to(device="cpu", dtype=torch.float64).div_(keep)
+
+
+def _middle(block: Tensor, low: int, high: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, smallest and largest of the kept values, the faster way for that many rows."""
+    if block.shape[0] <= _NETWORK_MAX_CLIENTS or block.device.type != "cpu":
+        return _middle_by_network(block, low, high)
+    return _middle_by_sort(block, low, high)
 
 
 def _shares(block: Tensor, least: Tensor, most: Tensor) -> Tensor:

@@ -1,36 +1,41 @@
-"""Rules by name: the ones that ship, those of plug-ins, and any class by its import path."""
+"""Rules and mixers by name: the ones that ship, those of plug-ins, and any class by its import path."""
 
 import dataclasses
 import difflib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
-from strategies.base import Aggregator
+from strategies.base import Aggregator, Mixer
+from strategies.composition import Composition
 from strategies.errors import SettingsError, StrategyError, UnknownStrategyError
-from strategies.settings import make
+from strategies.settings import RuleSettings, make
 
 ENTRY_POINTS = "subnet.strategies"
-_RULES: dict[str, type[Aggregator]] = {}
-_Rule = TypeVar("_Rule", bound=type[Aggregator])
+Kind: TypeAlias = Literal["rule", "mixer"]
+_Part: TypeAlias = type[Aggregator] | type[Mixer]
+_PARTS: dict[str, _Part] = {}
+_Registered = TypeVar("_Registered", bound=_Part)
 
 
 class Description(NamedTuple):
-    """A rule in short."""
+    """A rule or a mixer in short."""
 
     name: str
     summary: str
     source: str
     settings: Mapping[str, Any]
     """Default value by setting."""
+    kind: Kind
+    """A rule stands alone or last; a mixer comes before a rule: `create("nnm", "median")`, or "nnm+median"."""
 
 
-def register(cls: _Rule) -> _Rule:
-    """Make a rule known by its `name`; a class decorator.
+def register(cls: _Registered) -> _Registered:
+    """Make a rule or a mixer known by its `name`; a class decorator.
 
     Args:
-        cls: A complete `Aggregator`.
+        cls: A complete `Aggregator` or `Mixer`.
 
     Returns:
         The class, unchanged.
@@ -38,88 +43,133 @@ def register(cls: _Rule) -> _Rule:
     Raises:
         StrategyError: Another class has that name.
     """
-    known = _RULES.setdefault(cls.name, cls)
+    known = _PARTS.setdefault(cls.name, cls)
     if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
         raise StrategyError(
-            f"the rule {cls.name!r} is {known.__module__}:{known.__qualname__} already",
+            f"the {_kind(known)} {cls.name!r} is {known.__module__}:{known.__qualname__} already",
             remedy=f"give {cls.__module__}:{cls.__qualname__} a name of its own",
         )
-    _RULES[cls.name] = cls
+    _PARTS[cls.name] = cls
     return cls
 
 
-def names() -> list[str]:
-    """Names of every registered rule, plug-ins included (which aren't loaded for that), in alphabetical order."""
-    return sorted(_RULES.keys() | _plugins().keys())
+def names(kind: Kind = "rule") -> list[str]:
+    """Names of what is registered, in alphabetical order.
+
+    Args:
+        kind: Rules, which any caller can use as they are; or mixers, which need a rule after them. Plug-ins aren't
+            loaded for this, and are listed with the rules.
+
+    Returns:
+        The names.
+    """
+    found = {name for name, cls in _PARTS.items() if _kind(cls) == kind}
+    return sorted(found | _plugins().keys() if kind == "rule" else found)
 
 
 def describe() -> list[Description]:
-    """Every registered rule in short, in alphabetical order.
+    """Every registered rule and mixer in short: the rules in alphabetical order, then the mixers.
 
     Returns:
-        Name, summary, source, and the settings with their defaults.
+        Name, summary, source, the settings with their defaults, and the kind.
 
     Raises:
         UnknownStrategyError: A plug-in doesn't load.
     """
     found = []
-    for name in names():
-        rule = _lookup(name)
-        settings = {field.name: field.default for field in dataclasses.fields(rule.Settings)}
-        found.append(Description(name, rule.summary, rule.source, settings))
-    return found
+    for name in [*names(), *names("mixer")]:
+        part = _lookup(name)
+        settings = {field.name: field.default for field in dataclasses.fields(part.Settings)}
+        found.append(Description(name, part.summary, part.source, settings, _kind(part)))
+    return sorted(found, key=lambda row: (row.kind == "mixer", row.name))
 
 
-def create(*rule: str, **settings: object) -> Aggregator:
-    """Make a rule by its name.
+def create(*parts: str, **settings: object) -> Aggregator:
+    """Make a rule by its name, or mixers and a rule by theirs.
 
     Args:
-        *rule: The rule's name, or its import path `package.module:Class`. Mixers, which would come before it, don't
-            exist yet.
-        **settings: The rule's settings; see `describe`.
+        *parts: Names, or import paths `package.module:Class`: any number of mixers and then one rule, each by itself or
+            all in one with `+` between them.
+        **settings: The parts' settings; each goes to every part that has one of that name. See `describe`.
 
     Returns:
         The rule, ready to aggregate any number of times.
 
     Raises:
-        UnknownStrategyError: No such rule, more than one name, or a class that is no `Aggregator`.
-        SettingsError: A setting that the rule doesn't have, a wrong type or a value out of range.
+        UnknownStrategyError: No such part, no name at all, a mixer last or a rule before the last.
+        SettingsError: A setting that no part has, a wrong type or a value out of range.
 
     >>> create("trimmed_mean", n_byzantine=4).name
     'trimmed_mean'
     """
-    if len(rule) != 1:
+    wanted = [name for part in parts for name in part.split("+")]
+    if not wanted:
+        raise UnknownStrategyError("no strategy is named", remedy=f"give one of: {', '.join(names())}")
+    classes = [_lookup(name) for name in wanted]
+    mixers = [cls for cls in classes[:-1] if issubclass(cls, Mixer)]
+    rule = classes[-1]
+    if not issubclass(rule, Aggregator):
         raise UnknownStrategyError(
-            f"{len(rule)} names given: {', '.join(rule) or 'none'}; a strategy is one rule",
-            remedy=f"give one of: {', '.join(names())}",
+            f"{rule.name} is a mixer, and no rule comes after it",
+            remedy=f"put a rule last, such as {'+'.join([*wanted, 'trimmed_mean'])}",
         )
-    cls = _lookup(rule[0])
+    if len(mixers) != len(wanted) - 1:
+        early = next(cls for cls in classes[:-1] if not issubclass(cls, Mixer))
+        raise UnknownStrategyError(
+            f"{early.name} is a rule, and {len(wanted)} names are given: {', '.join(wanted)}",
+            remedy=f"put only mixers before the last: {', '.join(names('mixer'))}",
+        )
+    _all_known(classes, settings)
+    first = [mixer(_made(mixer, settings)) for mixer in mixers]
+    last = rule(_made(rule, settings))
+    return Composition(first, last) if first else last
+
+
+def _kind(cls: _Part) -> Kind:
+    return "mixer" if issubclass(cls, Mixer) else "rule"
+
+
+def _all_known(classes: Sequence[_Part], settings: Mapping[str, object]) -> None:
+    """Refuse a setting that no part has."""
+    allowed = {cls.name: [field.name for field in dataclasses.fields(cls.Settings)] for cls in classes}
+    unknown = sorted(settings.keys() - {name for of_part in allowed.values() for name in of_part})
+    if unknown:
+        takes = "; ".join(f"{name} takes {', '.join(of_part) or 'none'}" for name, of_part in allowed.items())
+        raise SettingsError(
+            f"{'+'.join(cls.name for cls in classes)}: unknown setting {unknown[0]!r}", remedy=f"settings: {takes}"
+        )
+
+
+def _made(cls: _Part, settings: Mapping[str, object]) -> RuleSettings:
+    """A part's settings, out of those for all."""
+    own = {field.name for field in dataclasses.fields(cls.Settings)}
     try:
-        return cls(make(cls.Settings, settings))
+        return make(cls.Settings, {name: value for name, value in settings.items() if name in own})
     except SettingsError as error:
         raise SettingsError(f"{cls.name}: {error.message}", remedy=error.remedy) from error
 
 
 def _plugins() -> dict[str, EntryPoint]:
-    """Entry points by name; the rules that ship come first."""
-    return {point.name: point for point in entry_points(group=ENTRY_POINTS) if point.name not in _RULES}
+    """Entry points by name; those that ship come first."""
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS) if point.name not in _PARTS}
 
 
-def _lookup(name: str) -> type[Aggregator]:
+def _lookup(name: str) -> _Part:
     """The class of a name, an entry point or an import path."""
-    if name in _RULES:
-        return _RULES[name]
+    if name in _PARTS:
+        return _PARTS[name]
     point = _plugins().get(name)
     if point is None and ":" not in name:
-        close = difflib.get_close_matches(name, names())
+        known = [*names(), *names("mixer")]
+        close = difflib.get_close_matches(name, known)
         raise UnknownStrategyError(
             f"no strategy is called {name!r}",
-            remedy=f"did you mean {' or '.join(close)}?" if close else f"give one of: {', '.join(names())}",
+            remedy=f"did you mean {' or '.join(close)}?" if close else f"give one of: {', '.join(known)}",
         )
     return _loaded(name, point)
 
 
-def _loaded(name: str, point: EntryPoint | None) -> type[Aggregator]:
+def _loaded(name: str, point: EntryPoint | None) -> _Part:
     """The class behind an entry point, or behind `package.module:Class`."""
     try:
         if point is None:
@@ -132,7 +182,7 @@ def _loaded(name: str, point: EntryPoint | None) -> type[Aggregator]:
             f"the strategy {name!r} doesn't load: {error}",
             remedy="check the import path, and that its package is installed",
         ) from error
-    if not (isinstance(found, type) and issubclass(found, Aggregator)):
+    if not (isinstance(found, type) and issubclass(found, Aggregator | Mixer)):
         raise UnknownStrategyError(
             f"{name!r} is {found!r}, not a subclass of strategies.Aggregator", remedy="name an Aggregator class"
         )

@@ -115,6 +115,29 @@ def make(cls: type[RuleSettings], values: Mapping[str, object]) -> RuleSettings:
     return cls(**values)
 
 
+def checked(name: str, cls: type[RuleSettings], settings: RuleSettings | None) -> RuleSettings:
+    """Settings of a class: those given, or its defaults.
+
+    Args:
+        name: Whose settings they are.
+        cls: The settings class.
+        settings: An instance of it, or None.
+
+    Returns:
+        The instance.
+
+    Raises:
+        SettingsError: Settings of another class.
+    """
+    chosen = cls() if settings is None else settings
+    if not isinstance(chosen, cls):
+        raise SettingsError(
+            f"{name} got settings of {type(chosen).__qualname__}, not {cls.__qualname__}",
+            remedy="make them with its own Settings class, or through strategies.create",
+        )
+    return chosen
+
+
 _CHECKS: Mapping[Any, tuple[type, ...]] = {
     float: (int, float),
     int: (int,),

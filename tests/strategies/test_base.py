@@ -106,7 +106,7 @@ def test_gated_updates_are_out_of_every_rule(name):
     updates = torch.randn(6, 5, generator=torch.Generator().manual_seed(1))
     gated = torch.tensor([False, True, False, False, False, True])
     credit, z = torch.arange(6.0), torch.ones(6)
-    evidence = Evidence(credit=credit, z=z, gated=gated)
+    evidence = Evidence(credit=credit, z=z, gated=gated, root=torch.ones(5))
     result = strategies.create(name).aggregate(updates, evidence=evidence)
     assert result.influence[gated].tolist() == [0.0, 0.0]
     assert {row for row, reason in result.rejected.items() if reason.startswith("gated")} == {1, 5}
@@ -147,12 +147,13 @@ def test_settings_of_another_rule_are_refused():
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-@pytest.mark.parametrize("name", [name for name in strategies.names() if name != "credit_gated"])
+@pytest.mark.parametrize("name", strategies.names())
 @pytest.mark.parametrize("n", [5, 40])
 def test_output_dtype(name, dtype, n):
     """float64 for float64, float32 for all others."""
     updates = torch.linspace(-1, 1, 3 * n).view(n, 3).to(dtype)
-    found = strategies.create(name).aggregate(updates).update.dtype
+    evidence = Evidence(credit=torch.ones(n), z=torch.ones(n), root=torch.ones(3, dtype=dtype))
+    found = strategies.create(name).aggregate(updates, evidence=evidence).update.dtype
     assert found == (torch.float64 if dtype == torch.float64 else torch.float32)
 
 

@@ -5,22 +5,31 @@ from importlib.metadata import EntryPoint
 import pytest
 
 import strategies
-from strategies import registry
+from strategies import mixing, registry  # noqa: F401 -- registers the mixers
 from strategies.errors import SettingsError, StrategyError, UnknownStrategyError
 from strategies.mean import Mean
 
 SHIPPED = ["credit_gated", "fedavg", "krum", "mean", "median", "multi_krum", "norm_clipping", "trimmed_mean"]
+MIXERS = ["arc", "bucketing", "nnm", "static_clipping"]
 
 
 def test_the_rules_that_ship():
-    """Each has a summary, a source and settings with defaults that make a working rule."""
+    """Each has a summary, a source and settings with defaults that make a working rule, mixers before one."""
     assert set(SHIPPED) <= set(strategies.names())
-    for name, summary, source, settings in strategies.describe():
+    assert set(MIXERS) <= set(strategies.names("mixer"))
+    rows = strategies.describe()
+    assert [row.name for row in rows] == [*strategies.names(), *strategies.names("mixer")]
+    for name, summary, source, settings, kind in rows:
         assert summary
         assert source
-        rule = strategies.create(name, **settings)
-        assert rule.name == name
-        assert rule.settings == type(rule).Settings()
+        part = strategies.create(name, **settings) if kind == "rule" else create_mixer(name, settings)
+        assert part.name == name
+        assert part.settings == type(part).Settings()
+
+
+def create_mixer(name, settings):
+    """The mixer, out of a composition with a rule that has no settings."""
+    return strategies.create(name, "mean", **settings).mixers[0]
 
 
 @pytest.mark.parametrize("name", ["krun", "Krum", "kurm"])
@@ -31,11 +40,33 @@ def test_unknown_names_are_answered_with_close_ones(name):
     assert "krum" in error.value.remedy
 
 
-@pytest.mark.parametrize("rules", [(), ("nnm", "krum")])
-def test_one_rule_at_a_time(rules):
-    """There are no mixers to compose with yet."""
-    with pytest.raises(UnknownStrategyError, match=f"{len(rules)} names given"):
-        strategies.create(*rules)
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ((), "no strategy is named"),
+        (("nnm",), "nnm is a mixer, and no rule comes after it"),
+        (("arc+nnm",), "nnm is a mixer, and no rule comes after it"),
+        (("median", "krum"), "median is a rule, and 2 names are given"),
+        (("nnm+median", "krum"), "median is a rule, and 3 names are given"),
+        (("nnm+",), "no strategy is called ''"),
+    ],
+)
+def test_mixers_come_first_and_one_rule_last(parts, message):
+    """Anything else is answered with what could be meant."""
+    with pytest.raises(UnknownStrategyError, match=message) as error:
+        strategies.create(*parts)
+    assert error.value.remedy
+
+
+@pytest.mark.parametrize(
+    "parts", [("arc", "nnm", "trimmed_mean"), ("arc+nnm+trimmed_mean",), ("arc", "nnm+trimmed_mean")]
+)
+def test_mixers_and_a_rule_are_one_rule(parts):
+    """By names or by one name with plus signs; a setting goes to every part that has it."""
+    rule = strategies.create(*parts, n_byzantine=4)
+    assert rule.name == "arc+nnm+trimmed_mean"
+    assert [part.settings.n_byzantine for part in (*rule.mixers, rule.rule)] == [4, 4, 4]
+    assert strategies.create("bucketing+median", bucket_size=2, even="lower").rule.settings.even == "lower"
 
 
 @pytest.mark.parametrize(
@@ -54,6 +85,10 @@ def test_one_rule_at_a_time(rules):
         ("median", {"even": None}, "even=None"),
         ("norm_clipping", {"max_norm": 0.0}, "max_norm=0.0 is outside"),
         ("credit_gated", {"drop_share": 1.0}, "drop_share=1.0 is outside"),
+        ("nnm+median", {"m": 3}, r"nnm\+median: unknown setting 'm'"),
+        ("nnm+trimmed_mean", {"n_byzantine": 0.5}, "nnm: n_byzantine=0.5 is neither"),
+        ("static_clipping+mean", {"max_norm": 0.0}, "static_clipping: max_norm=0.0 is outside"),
+        ("bucketing+mean", {"bucket_size": 0}, "bucketing: bucket_size=0 is outside"),
     ],
 )
 def test_wrong_settings_are_named(name, settings, message):

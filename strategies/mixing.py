@@ -1,0 +1,172 @@
+"""Mixers: weighted sums of the updates that any rule takes better than the updates themselves.
+
+NNM and bucketing bring the honest updates closer together (heterogeneous data spreads them), and clipping takes away
+the size of the largest; the rule comes after: `strategies.create("nnm", "trimmed_mean", n_byzantine=4)`.
+"""
+
+import random
+import sys
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from strategies.base import Gram, Mixer, Mixing
+from strategies.clipping import clip_factors
+from strategies.errors import TooFewClientsError
+from strategies.registry import register
+from strategies.settings import RobustSettings, RuleSettings
+
+
+@register
+class NearestNeighbourMixing(Mixer):
+    """Every update replaced by the mean of its n - f nearest, itself included.
+
+    Source: Allouah et al., Fixing by Mixing: A Recipe for Optimal Byzantine ML under Heterogeneity (AISTATS 2023),
+    algorithm 2.
+
+    >>> import strategies
+    >>> rule = strategies.create("nnm", "median", n_byzantine=1)
+    >>> rule.aggregate(torch.tensor([[0.0], [2.0], [4.0], [99.0]])).update
+    tensor([2.])
+    """
+
+    name: ClassVar[str] = "nnm"
+    summary: ClassVar[str] = "every update becomes the mean of its n - n_byzantine nearest"
+    source: ClassVar[str] = "Allouah et al. 2023, algorithm 2"
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Settings(RobustSettings):
+        """Settings of `nnm`."""
+
+    def matrix(self, gram: Gram) -> Mixing:
+        """1/(n - f) for each row's nearest (see `Mixer.matrix`)."""
+        count = gram.n - gram.n_byzantine
+        nearest = gram.distances.clone().fill_diagonal_(-1.0).argsort(dim=1, stable=True)[:, :count]
+        matrix = torch.zeros(gram.n, gram.n, dtype=torch.float64).scatter_(1, nearest, 1 / count)
+        return Mixing(
+            matrix=matrix, home=tuple(range(gram.n)), diagnostics={"chosen_by": (matrix != 0).sum(0).double()}
+        )
+
+
+@register
+class Bucketing(Mixer):
+    """Means of random buckets of s updates each; the last bucket has what is left.
+
+    Buckets depend on the seed and the number of updates alone (which are in the order of their hotkeys), so that a
+    result can be replayed. They are the same in every round with as many updates: give another seed to have others.
+
+    Source: Karimireddy et al., Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing (ICLR 2022),
+    algorithm 1.
+
+    >>> import strategies
+    >>> strategies.create("bucketing", "median", n_byzantine=1).aggregate(torch.tensor([[1.0], [2.0], [99.0]])).update
+    tensor([2.])
+    """
+
+    name: ClassVar[str] = "bucketing"
+    summary: ClassVar[str] = "means of random buckets of bucket_size updates"
+    source: ClassVar[str] = "Karimireddy et al. 2022, algorithm 1"
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Settings(RobustSettings):
+        """Settings of `bucketing`."""
+
+        bucket_size: int | None = field(default=None, metadata={"low": 1})
+        """Updates in a bucket. None: the most that leave 2f + 3 buckets (Krum's condition; the paper's delta_max/delta
+        in whole buckets), f counted as 1 at least; 1, which mixes nothing, if there are fewer updates than that."""
+        seed: int = field(default=0, metadata={"low": 0})
+        """Which updates share a bucket."""
+
+    def n_rows(self, n_clients: int, n_byzantine: int) -> int:
+        """Number of buckets (see `Mixer.n_rows`)."""
+        return -(-n_clients // self._size(n_clients, n_byzantine))
+
+    def matrix(self, gram: Gram) -> Mixing:
+        """1/s for each of a bucket's members (see `Mixer.matrix`)."""
+        assert isinstance(self.settings, Bucketing.Settings)
+        size = self._size(gram.n, gram.n_byzantine)
+        count = self.n_rows(gram.n, gram.n_byzantine)
+        if 2 * gram.n_byzantine >= count:
+            raise TooFewClientsError(
+                f"bucket_size={size} makes {count} buckets of {gram.n} updates, and n_byzantine={gram.n_byzantine} of "
+                "them may hold a malicious one; it has to be less than half of them",
+                remedy="leave bucket_size out, or give a smaller one",
+            )
+        order = list(range(gram.n))
+        random.Random(self.settings.seed).shuffle(order)
+        matrix = torch.zeros(count, gram.n, dtype=torch.float64)
+        home = [0] * gram.n
+        for bucket in range(count):
+            members = order[bucket * size : (bucket + 1) * size]
+            matrix[bucket, members] = 1 / len(members)
+            for row in members:
+                home[row] = bucket
+        return Mixing(matrix=matrix, home=tuple(home), diagnostics={"bucket": torch.tensor(home, dtype=torch.float64)})
+
+    def _size(self, n_clients: int, n_byzantine: int) -> int:
+        assert isinstance(self.settings, Bucketing.Settings)
+        if self.settings.bucket_size is not None:
+            return min(self.settings.bucket_size, n_clients)
+        wanted = 2 * max(1, n_byzantine) + 3
+        return max((size for size in range(1, n_clients + 1) if -(-n_clients // size) >= wanted), default=1)
+
+
+@register
+class AdaptiveClipping(Mixer):
+    """The floor(2 f/n (n - f)) largest updates clipped to the norm of the next one.
+
+    Source: Allouah et al., Adaptive Gradient Clipping for Robust Federated Learning (ICLR 2025), algorithm 2 (ARC).
+
+    >>> import strategies
+    >>> strategies.create("arc", "mean", n_byzantine=1).aggregate(torch.tensor([[1.0], [2.0], [300.0]])).update
+    tensor([1.6667])
+    """
+
+    name: ClassVar[str] = "arc"
+    summary: ClassVar[str] = "the 2 f/n (n - f) largest updates clipped to the norm of the next (f = n_byzantine)"
+    source: ClassVar[str] = "Allouah et al. 2025, algorithm 2"
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Settings(RobustSettings):
+        """Settings of `arc`."""
+
+    def matrix(self, gram: Gram) -> Mixing:
+        """The clip factors on the diagonal (see `Mixer.matrix`)."""
+        n, f = gram.n, gram.n_byzantine
+        n_clipped = int(2 * f / n * (n - f))
+        return _scaled(clip_factors(gram.norms, float(gram.norms.sort().values[n - n_clipped - 1])))
+
+
+@register
+class StaticClipping(Mixer):
+    """Every update clipped to a fixed norm.
+
+    Source: Sun et al., Can You Really Backdoor Federated Learning? (2019), section 4.
+
+    >>> import strategies
+    >>> strategies.create("static_clipping", "mean", max_norm=2.0).aggregate(torch.tensor([[1.0], [300.0]])).update
+    tensor([1.5000])
+    """
+
+    name: ClassVar[str] = "static_clipping"
+    summary: ClassVar[str] = "every update clipped to the norm max_norm"
+    source: ClassVar[str] = "Sun et al. 2019, section 4"
+
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class Settings(RuleSettings):
+        """Settings of `static_clipping`."""
+
+        max_norm: float = field(default=1.0, metadata={"low": sys.float_info.min, "high": sys.float_info.max})
+        """The largest norm allowed, above 0."""
+
+    def matrix(self, gram: Gram) -> Mixing:
+        """The clip factors on the diagonal (see `Mixer.matrix`)."""
+        assert isinstance(self.settings, StaticClipping.Settings)
+        return _scaled(clip_factors(gram.norms, self.settings.max_norm))
+
+
+def _scaled(factors: Tensor) -> Mixing:
+    """Every row times its own factor."""
+    return Mixing(matrix=factors.diag(), home=tuple(range(len(factors))), diagnostics={"clip_factor": factors})

@@ -1,0 +1,179 @@
+"""Rules that weigh rows by where they lie to points that no client sent: the origin, a centre, a trusted update."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from strategies.aggregation import Call, Combined
+from strategies.base import Gram, GramRule, sum_of_rows
+from strategies.errors import EvidenceError
+from strategies.kernels import gram_about, median_of_columns
+from strategies.updates import Updates
+
+__all__ = ["LastPointRule", "PointRule", "WithPoints", "columnwise_median", "evidence_row", "origin"]
+
+
+class WithPoints(Updates):
+    """Updates, and more rows below them, converted to their type one block at a time.
+
+    Args:
+        base: The updates.
+        points: `(n_params,)` finite tensors.
+
+    >>> both = WithPoints(Updates(torch.tensor([[1.0, 2.0]])), [torch.tensor([3.0, 4.0])])
+    >>> both.n, both.norms(), both.row(1)
+    (2, tensor([2.2361, 5.0000], dtype=torch.float64), tensor([3., 4.]))
+    """
+
+    def __init__(self, base: Updates, points: Sequence[Tensor]) -> None:
+        self._base = base
+        self._points = [point.detach() for point in points]
+        self._norms = None
+
+    @property
+    def n(self) -> int:
+        """Number of updates and points."""
+        return self._base.n + len(self._points)
+
+    @property
+    def d(self) -> int:
+        """Number of parameters."""
+        return self._base.d
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The updates' type."""
+        return self._base.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the updates are."""
+        return self._base.device
+
+    def blocks(self, columns: int | None = None) -> Iterator[tuple[int, Tensor]]:
+        """Walk over the columns; every block is a new tensor (see `Updates.blocks`)."""
+        for start, block in self._base.blocks(columns):
+            stop = start + block.shape[1]
+            below = [point[start:stop].to(device=self.device, dtype=block.dtype)[None] for point in self._points]
+            yield start, torch.cat([block, *below])
+
+    def rows(self, indices: Sequence[int]) -> Updates:
+        """Some of the rows; points come after updates (see `Updates.rows`)."""
+        n = self._base.n
+        points = [self._points[index - n] for index in indices if index >= n]
+        updates = [index for index in indices if index < n]
+        if not updates:
+            return Updates([point.to(device=self.device, dtype=self.dtype) for point in points])
+        base = self._base.rows(updates)
+        return WithPoints(base, points) if points else base
+
+    def row(self, index: int) -> Tensor:
+        """One update or point: (d,)."""
+        return self._base.row(index) if index < self._base.n else self._points[index - self._base.n]
+
+    def norms(self) -> Tensor:
+        """(n,) float64 Euclidean norms; those of the updates aren't computed again."""
+        if self._norms is None:
+            points = self.rows(range(self._base.n, self.n))
+            self._norms = torch.cat([self._base.norms(), points.norms()])
+        return self._norms.clone()
+
+
+class PointRule(GramRule):
+    """A `GramRule` whose Gram matrix has more points below the clients' rows.
+
+    Formed in the same pass as the rest, their products are as precise: to work them out from norms and distances would
+    cancel as soon as one update is huge. Weights are given to the rows and to the points.
+    """
+
+    @abstractmethod
+    def points(self, updates: Updates, call: Call) -> list[Tensor]:
+        """The points, the same number at every call.
+
+        Args:
+            updates: The rows that can be used.
+            call: What the call is about.
+
+        Returns:
+            `(n_params,)` finite tensors.
+        """
+
+    def combine(self, updates: Updates, call: Call) -> Combined:
+        """Weigh rows and points and add them up; tell of the rows only (see `GramRule.combine`)."""
+        both = WithPoints(updates, self.points(updates, call))
+        weights = self.weights(self.gram(both, call))
+        return Combined(
+            update=sum_of_rows(both, weights.values),
+            influence=weights.values[: updates.n],
+            diagnostics={name: values[: updates.n] for name, values in weights.diagnostics.items()},
+            rejected=weights.rejected,
+        )
+
+    def gram(self, both: Updates, call: Call) -> Gram:
+        """The Gram matrix of rows and points, about the row of median norm."""
+        return Gram.of(both, call)
+
+
+class LastPointRule(PointRule):
+    """A `PointRule` that measures from its last point, and so is exact however many rows are far away.
+
+    Products are of the differences from that point, in float64.
+    """
+
+    def gram(self, both: Updates, call: Call) -> Gram:
+        """The Gram matrix of rows and points, about the last point (see `PointRule.gram`)."""
+
+        def products() -> Tensor:
+            return gram_about(both.blocks(), n_rows=both.n, centre=both.n - 1, wide=True)
+
+        def shared() -> Tensor:
+            raise NotImplementedError("points aren't mixed")  # rows are, before any point is added
+
+        return Gram(norms=both.norms(), call=call, products=products, shared=shared)
+
+
+def origin(updates: Updates) -> Tensor:
+    """(n_params,) the update that changes nothing, without the memory for it."""
+    return torch.zeros(1, dtype=updates.dtype, device=updates.device).expand(updates.d)
+
+
+def columnwise_median(updates: Updates) -> Tensor:
+    """(n_params,) the median of every coordinate, in the updates' type."""
+    median = torch.empty(updates.d, dtype=updates.dtype, device=updates.device)
+    for start, block in updates.blocks():
+        median[start : start + block.shape[1]] = median_of_columns(block)
+    return median
+
+
+def evidence_row(row: Tensor | None, *, name: str, rule: str, updates: Updates) -> Tensor:
+    """An update given as evidence, checked to be there and to fit.
+
+    Args:
+        row: `Evidence.root` or `Evidence.previous`.
+        name: Which of them.
+        rule: Name of the rule that needs it.
+        updates: The updates that it belongs to.
+
+    Returns:
+        (n_params,) the row.
+
+    Raises:
+        EvidenceError: There is none, or it has another length.
+    """
+    if row is None:
+        raise EvidenceError(
+            f"{rule} needs the {name} update, and none was given",
+            remedy=f"pass evidence=Evidence({name}=...), or choose a rule that needs none, such as norm_clipping",
+        )
+    if len(row) != updates.d:
+        raise EvidenceError(
+            f"the {name} update has {len(row)} parameters, the clients' have {updates.d}",
+            remedy="give an update of the same model, flattened in the same order",
+        )
+    if not bool(Updates([row.to(device=updates.device, dtype=updates.dtype)]).finite()):
+        raise EvidenceError(
+            f"the {name} update has values too large for {updates.dtype}", remedy="give it in the updates' own type"
+        )
+    return row
