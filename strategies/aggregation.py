@@ -1,8 +1,11 @@
 """What goes into an aggregation beside the updates, and what comes out of it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
+import torch
 from torch import Tensor
 
 from strategies.errors import EvidenceError
@@ -71,6 +74,36 @@ class Evidence:
             root=self.root,
             previous=self.previous,
         )
+
+
+def needed(evidence: Evidence, name: Literal["credit", "z"], *, rule: str) -> Tensor:
+    """One kind of evidence, checked to be there and finite.
+
+    Args:
+        evidence: On the rows that can be used.
+        name: Which kind.
+        rule: Name of the rule that needs it.
+
+    Returns:
+        (n,) float64 on the CPU.
+
+    Raises:
+        EvidenceError: There is none, or a value isn't finite.
+    """
+    values = evidence.credit if name == "credit" else evidence.z
+    if values is None:
+        raise EvidenceError(
+            f"{rule} needs each update's {name}, and none was given",
+            remedy=f"pass evidence=Evidence({name}=...), or choose a rule that needs none, such as norm_clipping",
+        )
+    wide = values.detach().to(device="cpu", dtype=torch.float64)
+    for row, value in enumerate(wide.tolist()):
+        if not math.isfinite(value):
+            who = evidence.hotkeys[row] if evidence.hotkeys else f"usable update {row}"
+            raise EvidenceError(
+                f"the {name} of {who} is {value}", remedy="score every finite update before aggregating"
+            )
+    return wide
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,12 +17,12 @@ from strategies.base import Aggregator, GramRule, Mixer, sum_of_rows
 from strategies.errors import SettingsError, TooFewClientsError
 from strategies.gram import Gram
 from strategies.settings import RobustSettings
-from strategies.updates import Updates
+from strategies.updates import DerivedUpdates, Updates
 
 __all__ = ["Composition", "MixedUpdates"]
 
 
-class MixedUpdates(Updates):
+class MixedUpdates(DerivedUpdates):
     """Weighted sums of other updates' rows, formed in float64 one block at a time.
 
     Args:
@@ -35,9 +35,8 @@ class MixedUpdates(Updates):
     """
 
     def __init__(self, base: Updates, weights: Tensor) -> None:
-        self._base = base
+        super().__init__(base)
         self._weights = weights.contiguous()
-        self._norms = None
         square = weights.shape[0] == weights.shape[1]
         self._factors = (
             weights.diagonal().clone() if square and bool((weights == weights.diag().diag()).all()) else None
@@ -47,21 +46,6 @@ class MixedUpdates(Updates):
     def n(self) -> int:
         """Number of mixed rows."""
         return len(self._weights)
-
-    @property
-    def d(self) -> int:
-        """Number of parameters."""
-        return self._base.d
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The updates' type."""
-        return self._base.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where the updates are."""
-        return self._base.device
 
     def blocks(self, columns: int | None = None) -> Iterator[tuple[int, Tensor]]:
         """Walk over the columns; every block is a new tensor (see `Updates.blocks`)."""

@@ -1,15 +1,11 @@
 """Credit gating, the default: updates that improve the model on held-out data, none larger than the typical one."""
 
-import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
-from strategies.base import Evidence, Gram, GramRule, Weights
+from strategies.aggregation import needed
+from strategies.base import Gram, GramRule, Weights
 from strategies.clipping import clip_factors, median_norm
-from strategies.errors import EvidenceError
 from strategies.registry import register
 from strategies.settings import RuleSettings, share_of
 
@@ -24,6 +20,8 @@ class CreditGated(GramRule):
 
     Source: DESIGN.md section 6, measured there; dropping by validation value after Xie et al., Zeno (ICML 2019).
 
+    >>> import torch
+    >>> from strategies import Evidence
     >>> evidence = Evidence(credit=torch.tensor([0.2, 0.1, -0.5]), z=torch.tensor([3.0, 2.0, -6.0]))
     >>> CreditGated().aggregate(torch.tensor([[2.0], [4.0], [-9.0]]), evidence=evidence).update
     tensor([3.])
@@ -46,8 +44,8 @@ class CreditGated(GramRule):
 
     def weights(self, gram: Gram) -> Weights:
         """The kept rows' clip factors over their number (see `GramRule.weights`)."""
-        credit = _needed(gram.evidence, "credit")
-        z = _needed(gram.evidence, "z")
+        credit = needed(gram.evidence, "credit", rule=self.name)
+        z = needed(gram.evidence, "z", rule=self.name)
         factors = clip_factors(gram.norms, median_norm(gram.norms))
         out = self._dropped(credit.tolist(), z.tolist(), gram)
         if len(out) == gram.n:
@@ -67,21 +65,3 @@ class CreditGated(GramRule):
         for row in ranked[: max(0, missing)]:
             out[row] = f"precaution: credit of {credit[row]:.3g}, among the lowest"
         return out
-
-
-def _needed(evidence: Evidence, name: str) -> Tensor:
-    """(n,) float64: one kind of evidence, checked to be there and finite."""
-    values: Tensor | None = getattr(evidence, name)
-    if values is None:
-        raise EvidenceError(
-            f"credit_gated needs each update's {name}, and none was given",
-            remedy="pass evidence=Evidence(credit=..., z=...), or choose a rule that needs none, such as norm_clipping",
-        )
-    wide = values.detach().to(device="cpu", dtype=torch.float64)
-    for row, value in enumerate(wide.tolist()):
-        if not math.isfinite(value):
-            who = evidence.hotkeys[row] if evidence.hotkeys else f"usable update {row}"
-            raise EvidenceError(
-                f"the {name} of {who} is {value}", remedy="score every finite update before aggregating"
-            )
-    return wide

@@ -10,12 +10,12 @@ from strategies.aggregation import Call, Combined
 from strategies.base import Gram, GramRule, sum_of_rows
 from strategies.errors import EvidenceError
 from strategies.kernels import gram_about, median_of_columns
-from strategies.updates import Updates
+from strategies.updates import DerivedUpdates, Updates
 
 __all__ = ["LastPointRule", "PointRule", "WithPoints", "columnwise_median", "evidence_row", "origin"]
 
 
-class WithPoints(Updates):
+class WithPoints(DerivedUpdates):
     """Updates, and more rows below them, converted to their type one block at a time.
 
     Args:
@@ -28,29 +28,13 @@ class WithPoints(Updates):
     """
 
     def __init__(self, base: Updates, points: Sequence[Tensor]) -> None:
-        self._base = base
+        super().__init__(base)
         self._points = [point.detach() for point in points]
-        self._norms = None
 
     @property
     def n(self) -> int:
         """Number of updates and points."""
         return self._base.n + len(self._points)
-
-    @property
-    def d(self) -> int:
-        """Number of parameters."""
-        return self._base.d
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The updates' type."""
-        return self._base.dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where the updates are."""
-        return self._base.device
 
     def blocks(self, columns: int | None = None) -> Iterator[tuple[int, Tensor]]:
         """Walk over the columns; every block is a new tensor (see `Updates.blocks`)."""
@@ -129,7 +113,7 @@ class LastPointRule(PointRule):
             return gram_about(both.blocks(), n_rows=both.n, centre=both.n - 1, wide=True)
 
         def shared() -> Tensor:
-            raise NotImplementedError("points aren't mixed")  # rows are, before any point is added
+            raise AssertionError("rows are mixed before any point is added to them, never after")
 
         return Gram(norms=both.norms(), call=call, products=products, shared=shared)
 

@@ -1,59 +1,28 @@
 """Rules that drop updates by what they are worth on held-out data, without looking at their numbers."""
 
-import math
 import sys
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
+from strategies.aggregation import needed
 from strategies.base import Gram, GramRule, Weights
-from strategies.errors import EvidenceError
 from strategies.nearest import equal_weights
 from strategies.registry import register
 from strategies.settings import RobustSettings, RuleSettings
-
-
-def needed_credit(gram: Gram, *, rule: str) -> Tensor:
-    """What each update is worth, checked to be there and finite.
-
-    Args:
-        gram: The rows, with their evidence.
-        rule: Name of the rule that needs it.
-
-    Returns:
-        (n,) float64 on the CPU.
-
-    Raises:
-        EvidenceError: No credit, or one that isn't finite.
-    """
-    credit = gram.evidence.credit
-    if credit is None:
-        raise EvidenceError(
-            f"{rule} needs each update's credit, and none was given",
-            remedy="pass evidence=Evidence(credit=...), or choose a rule that needs none, such as norm_clipping",
-        )
-    wide = credit.detach().to(device="cpu", dtype=torch.float64)
-    for row, value in enumerate(wide.tolist()):
-        if not math.isfinite(value):
-            who = gram.evidence.hotkeys[row] if gram.evidence.hotkeys else f"usable update {row}"
-            raise EvidenceError(
-                f"the credit of {who} is {value}", remedy="score every finite update before aggregating"
-            )
-    return wide
 
 
 @register
 class Zeno(GramRule):
     """Mean of the n - f updates of the highest score: the loss that they save, less a penalty on their size.
 
-    The score is `Evidence.credit` less rho times the squared norm. Withstands any number of malicious clients up to f,
-    half and more, as long as the held-out data tell; of equal scores the earlier update stays.
+    The score is `Evidence.credit` less rho times the squared norm. Withstands as many malicious clients as are dropped,
+    as long as the held-out data tell (the paper's theory allows half and more; `n_byzantine` is below half here); of
+    equal scores the earlier update stays.
 
     Source: Xie et al., Zeno: Distributed Stochastic Gradient Descent with Suspicion-based Fault-tolerance (ICML 2019),
     definition 2 and algorithm 2.
 
+    >>> import torch
     >>> from strategies import Evidence
     >>> evidence = Evidence(credit=torch.tensor([0.2, 0.1, -0.5]))
     >>> Zeno(Zeno.Settings(n_byzantine=1)).aggregate(torch.tensor([[2.0], [4.0], [-9.0]]), evidence=evidence).update
@@ -74,7 +43,7 @@ class Zeno(GramRule):
     def weights(self, gram: Gram) -> Weights:
         """The same weight for each of the best-scored (see `GramRule.weights`)."""
         assert isinstance(self.settings, Zeno.Settings)
-        scores = needed_credit(gram, rule=self.name) - self.settings.rho * gram.norms.square()
+        scores = needed(gram.evidence, "credit", rule=self.name) - self.settings.rho * gram.norms.square()
         best = scores.argsort(stable=True, descending=True)[: gram.n - gram.n_byzantine]
         return Weights(values=equal_weights(best, n=gram.n), diagnostics={"zeno_score": scores})
 
@@ -91,6 +60,7 @@ class LeaveOneOutGated(GramRule):
     Source: Cook, Detection of Influential Observation in Linear Regression (1977); as data values Ghorbani and Zou,
     Data Shapley (ICML 2019), section 2.
 
+    >>> import torch
     >>> from strategies import Evidence
     >>> evidence = Evidence(credit=torch.tensor([0.2, 0.1, -0.5]))
     >>> LeaveOneOutGated().aggregate(torch.tensor([[2.0], [4.0], [-9.0]]), evidence=evidence).update
@@ -111,7 +81,7 @@ class LeaveOneOutGated(GramRule):
     def weights(self, gram: Gram) -> Weights:
         """The same weight for each of those left (see `GramRule.weights`)."""
         assert isinstance(self.settings, LeaveOneOutGated.Settings)
-        credit = needed_credit(gram, rule=self.name)
+        credit = needed(gram.evidence, "credit", rule=self.name)
         limit = self.settings.min_credit
         kept = (credit >= limit).nonzero().flatten()
         if len(kept) == 0:

@@ -267,3 +267,32 @@ def _layout(item: Mapping[str, Tensor], *, client: int) -> dict[str, tuple[int, 
         if not isinstance(value, Tensor):
             raise UpdatesError(f"client {client} has a {type(value).__name__} in {name!r}", remedy="give tensors")
     return {name: tuple(value.shape) for name, value in item.items()}
+
+
+class DerivedUpdates(Updates):
+    """Rows made out of another `Updates`' as they are read: of its width, type and device.
+
+    Subclasses give `n`, `blocks`, `rows` and `row`.
+
+    Args:
+        base: What the rows are made of.
+    """
+
+    def __init__(self, base: Updates) -> None:
+        self._base = base
+        self._norms = None
+
+    @property
+    def d(self) -> int:
+        """Number of parameters."""
+        return self._base.d
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The updates' type."""
+        return self._base.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the updates are."""
+        return self._base.device

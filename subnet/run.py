@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import strategies
 from clients import weights
@@ -20,7 +21,7 @@ from subnet.errors import RunError, SpecError
 from subnet.run_files import LEDGER_NAME, PLAN_NAME
 from subnet.scoring import registry
 from subnet.scoring.objective import Objective
-from subnet.spec import Spec
+from subnet.spec import FILE_NAME, Spec
 from subnet.state import Entropy, Fixture
 from subnet.store import Store, write_atomically
 from tokenomics.canonical import canonical_json
@@ -118,9 +119,7 @@ def agree(folder: Path, plan: dict[str, Any], spec_text: str) -> None:
             raise RunError(
                 f"{folder} holds other files ({', '.join(foreign[:3])})", remedy="choose an empty folder with --out"
             )
-        write_atomically(folder / "subnet.toml", spec_text.encode())
         write_atomically(path, canonical_json(plan))
-        return
     found = read_plan(folder)
     differing = sorted(name for name in plan.keys() | found.keys() if plan.get(name) != found.get(name))
     if differing:
@@ -129,6 +128,7 @@ def agree(folder: Path, plan: dict[str, Any], spec_text: str) -> None:
             f"{folder} holds another run: its {name} is {_short(found.get(name))}, this one's {_short(plan.get(name))}",
             remedy="give the settings it was begun with, or choose another folder with --out",
         )
+    write_atomically(folder / FILE_NAME, spec_text.encode())  # after the plan, by which a crash in between is known
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
@@ -181,21 +181,8 @@ def prepared(
     store = Store(folder)
     path = folder / LEDGER_NAME
     if not path.exists():
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(model_seed)
-            first = objective.layout.read(task.model())
-        genesis = Genesis(
-            subnet=spec.subnet.name,
-            spec_hash=spec.hash,
-            validator=hotkey.keypair.public,
-            owner=hotkey.coldkey,
-            token=spec.token.token(),
-            schedule=spec.token.build(),
-            shares=spec.split.shares(),
-            model_hash=store.put("models", weights.encode(objective.layout, first)),
-            validation_root=merkle_root(leaves(validation)),
-            created_at=created_at,
-        )
+        first = store.put("models", weights.encode(objective.layout, _first_model(task, objective, model_seed)))
+        genesis = _genesis(spec, hotkey, model_hash=first, validation=validation, created_at=created_at)
         Ledger.create(path, genesis, hotkey.keypair).close()
     with Ledger.open(path) as ledger:
         yield Fixture(
@@ -210,6 +197,29 @@ def prepared(
             entropy=entropy,
             **more,
         )
+
+
+def _first_model(task: Task, objective: Objective, seed: int) -> Tensor:
+    """Return the parameters `(n_params,)` that round 1 starts from."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return objective.layout.read(task.model())
+
+
+def _genesis(spec: Spec, hotkey: Hotkey, *, model_hash: str, validation: Examples, created_at: int) -> Genesis:
+    """Return the ledger's first row."""
+    return Genesis(
+        subnet=spec.subnet.name,
+        spec_hash=spec.hash,
+        validator=hotkey.keypair.public,
+        owner=hotkey.coldkey,
+        token=spec.token.token(),
+        schedule=spec.token.build(),
+        shares=spec.split.shares(),
+        model_hash=model_hash,
+        validation_root=merkle_root(leaves(validation)),
+        created_at=created_at,
+    )
 
 
 def leaves(examples: Examples) -> list[bytes]:
