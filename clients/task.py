@@ -199,7 +199,8 @@ def evaluate(task: Task, model: nn.Module, examples: Examples, *, batch_size: in
 
 
 @contextmanager
-def _import_from(folder: Path) -> Iterator[None]:
+def import_from(folder: Path) -> Iterator[None]:
+    """Search a subnet's folder before all others for what is imported inside."""
     sys.path.insert(0, str(folder))
     try:
         yield
@@ -222,7 +223,7 @@ def load_task(app_dir: Path, reference: str) -> Task:
         TaskError: no such module or class, or the class isn't a `Task`.
     """
     module_name, _, class_name = reference.partition(":")
-    with _import_from(app_dir):
+    with import_from(app_dir):
         try:
             module = importlib.import_module(module_name)
         except (ImportError, SyntaxError) as error:

@@ -3,12 +3,15 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from strategies.errors import EvidenceError
+
+EvidenceKind: TypeAlias = Literal["credit", "z", "n_examples", "root", "previous"]
+"""What a rule may ask for (see `Aggregator.evidence`); hotkeys and gated are every rule's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +107,37 @@ def needed(evidence: Evidence, name: Literal["credit", "z"], *, rule: str) -> Te
                 f"the {name} of {who} is {value}", remedy="score every finite update before aggregating"
             )
     return wide
+
+
+def claimed_shares(evidence: Evidence, rows: Tensor, *, rule: str) -> Tensor:
+    """Each of some rows' part of all examples that these rows claim.
+
+    Args:
+        evidence: On the rows that can be used.
+        rows: (k,) which rows; all of them, or those that a rule has picked.
+        rule: Name of the rule that asks.
+
+    Returns:
+        (k,) float64, adding up to 1.
+
+    Raises:
+        EvidenceError: There are no claims, one is negative or not a number, or all of the rows' are 0.
+
+    >>> claimed_shares(Evidence(n_examples=torch.tensor([3, 1, 9])), torch.tensor([0, 1]), rule="fedavg")
+    tensor([0.7500, 0.2500], dtype=torch.float64)
+    """
+    if evidence.n_examples is None:
+        raise EvidenceError(
+            f"{rule} needs the numbers of examples, and none were given",
+            remedy="pass evidence=Evidence(n_examples=...), or weigh the clients equally",
+        )
+    counts = evidence.n_examples.detach().to(device="cpu", dtype=torch.float64)[rows]
+    if not bool((counts >= 0).all()) or not 0 < float(counts.sum()) < math.inf:
+        raise EvidenceError(
+            f"{rule} got {counts.tolist()} as numbers of examples",
+            remedy="give numbers of 0 or more that aren't all 0, or weigh the clients equally",
+        )
+    return counts / counts.sum()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

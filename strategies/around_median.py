@@ -19,10 +19,11 @@ from strategies.updates import Updates
 class Meamed(CoordRule):
     """Mean of the n - f values of every coordinate that lie closest to its median.
 
-    Withstands f < n/2. Unlike the trimmed mean it may drop more on one side than on the other. Of two values equally
+    Withstands f < n/2: every value kept is as near to the median as some honest one. It assumes clients with like data,
+    as the median does. Unlike the trimmed mean it may drop more on one side than on the other. Of two values equally
     far from the median the earlier client's is kept.
 
-    Source: Xie et al., Generalized Byzantine-tolerant SGD (2018), definition 3.
+    Source: Xie, Koyejo and Gupta, Generalized Byzantine-tolerant SGD (2018), mean around median.
 
     >>> Meamed(Meamed.Settings(n_byzantine=1)).aggregate(torch.tensor([[1.0], [2.0], [4.0], [1e30]])).update
     tensor([2.3333])
@@ -30,7 +31,8 @@ class Meamed(CoordRule):
 
     name: ClassVar[str] = "meamed"
     summary: ClassVar[str] = "mean of every coordinate's n - n_byzantine values closest to its median"
-    source: ClassVar[str] = "Xie et al. 2018, definition 3"
+    source: ClassVar[str] = "Xie, Koyejo and Gupta 2018 (mean around median)"
+    breakdown: ClassVar[str] = "n > 2f"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RobustSettings):
@@ -47,9 +49,11 @@ class Bulyan(Aggregator):
     """Mean of theta - 2f values around the median of theta = n - 2f updates, which Krum picks one after the other.
 
     Each pick is Krum's among the updates not yet picked, whose number of neighbours shrinks with them (at least one).
-    Withstands f with n >= 4f + 3: what stays is within the honest values in every coordinate, not just near in norm.
+    Withstands f with n >= 4f + 3, under `krum`'s assumptions: what stays is near to honest values in every coordinate,
+    not just near in norm.
 
-    Source: El Mhamdi et al., The Hidden Vulnerability of Distributed Learning in Byzantium (ICML 2018), section 4.
+    Source: El Mhamdi, Guerraoui and Rouault, The Hidden Vulnerability of Distributed Learning in Byzantium (ICML 2018),
+    Bulyan over Krum.
 
     >>> updates = torch.tensor([[1.0], [2.0], [3.0], [4.0], [5.0], [6.0], [1e30]])
     >>> Bulyan(Bulyan.Settings(n_byzantine=1)).aggregate(updates).update
@@ -58,7 +62,8 @@ class Bulyan(Aggregator):
 
     name: ClassVar[str] = "bulyan"
     summary: ClassVar[str] = "mean around the median of the updates that Krum picks one after the other"
-    source: ClassVar[str] = "El Mhamdi et al. 2018, section 4"
+    source: ClassVar[str] = "El Mhamdi et al. 2018 (Bulyan)"
+    breakdown: ClassVar[str] = "n >= 4f + 3"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RobustSettings):
@@ -79,9 +84,12 @@ class Bulyan(Aggregator):
         picked = recursive_krum(Gram.of(updates, call).distances, n_picked=updates.n - 2 * f, n_byzantine=f)
         total = torch.zeros(updates.d, dtype=updates.dtype, device=updates.device)
         shares = torch.zeros(len(picked), dtype=torch.float64)
-        for start, block in updates.rows(picked).blocks():
+
+        def reduced(start: int, block: Tensor) -> Tensor:
             total[start : start + block.shape[1]], part = mean_around_median(block, keep=len(picked) - 2 * f)
-            shares += part
+            return part
+
+        updates.rows(picked).each_block(reduced, shares.add_)
         influence = torch.zeros(updates.n, dtype=torch.float64)
         influence[picked] = shares / updates.d
         inside = torch.zeros(updates.n, dtype=torch.float64)
@@ -100,7 +108,7 @@ def recursive_krum(distances: Tensor, *, n_picked: int, n_byzantine: int) -> lis
     Returns:
         The rows picked, in ascending order.
 
-    Source: El Mhamdi et al. 2018, section 4, step 1.
+    Source: El Mhamdi et al. 2018, Bulyan's selection.
 
     >>> recursive_krum(torch.tensor([[0.0, 1.0, 9.0], [1.0, 0.0, 4.0], [9.0, 4.0, 0.0]]), n_picked=2, n_byzantine=0)
     [0, 1]

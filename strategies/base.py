@@ -18,11 +18,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from strategies.aggregation import Aggregation, Call, Combined, Evidence
+from strategies.aggregation import Aggregation, Call, Combined, Evidence, EvidenceKind
 from strategies.errors import EvidenceError, UpdatesError
 from strategies.gram import Gram
-from strategies.kernels import one_thread, weighted_sum
+from strategies.kernels import weighted_sum
 from strategies.settings import RobustSettings, RuleSettings, checked
+from strategies.threads import one_thread
 from strategies.updates import Updates, UpdatesLike
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Combined",
     "CoordRule",
     "Evidence",
+    "EvidenceKind",
     "Gram",
     "GramRule",
     "Mixer",
@@ -46,8 +48,9 @@ __all__ = [
 class Aggregator(ABC):
     """A rule that makes one update of many.
 
-    A rule's class says its `name`, a one-line `summary`, its `source` and its `Settings`, and implements `combine`
-    (through `GramRule` or `CoordRule`, or itself). It keeps no state: the same object may serve any number of rounds.
+    A rule's class says its `name`, a one-line `summary`, its `source`, what it withstands (`breakdown`), what it reads
+    of the `evidence` and its `Settings`, and implements `combine` (through `GramRule` or `CoordRule`, or itself). It
+    keeps no state: the same object may serve any number of rounds.
 
     Args:
         settings: An instance of the class's `Settings`; by default one with its defaults.
@@ -59,6 +62,10 @@ class Aggregator(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     source: ClassVar[str]
+    breakdown: ClassVar[str] = "not stated"
+    """How many of n clients may be malicious, in short: "n > 2f", "none"; the conditions are in the docstring."""
+    evidence: ClassVar[frozenset[EvidenceKind]] = frozenset()
+    """The kinds of evidence that it reads. Who runs it gives these: a kind that it doesn't name may not be there."""
     Settings: ClassVar[type[RuleSettings]] = RuleSettings
 
     def __init__(self, settings: RuleSettings | None = None) -> None:
@@ -209,13 +216,20 @@ def sum_of_rows(updates: Updates, weights: Tensor) -> Tensor:
     Returns:
         (n_params,) of the updates' type, summed in float64.
     """
-    used = [(row, weight) for row, weight in enumerate(weights.tolist()) if weight != 0.0]
+    used = weights.nonzero().flatten().tolist()
     total = torch.zeros(updates.d, dtype=updates.dtype, device=updates.device)
     if used:
-        factors = [weight for _, weight in used]
-        for start, block in updates.rows([row for row, _ in used]).blocks():
+        factors = weights[used].to(updates.device)
+
+        def add_up(start: int, block: Tensor) -> None:
             total[start : start + block.shape[1]] = weighted_sum(block, factors)
+
+        updates.rows(used).each_block(add_up)
     return total
+
+
+# sums of up to a thousand values of rows of this norm stay inside float32
+_FLOAT32_NORM = 1e34
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,7 +247,7 @@ class Column:
     """A coordinate rule's answer on a block."""
 
     values: Tensor
-    """(columns,) float64."""
+    """(columns,) of the block's type or float64."""
     shares: Tensor
     """(n,) float64: each row's share in the values, summed over the columns; they add up to the number of columns."""
 
@@ -242,7 +256,7 @@ class CoordRule(Aggregator):
     """A rule that makes each coordinate's value out of that coordinate's n values.
 
     A row's influence is its mean share of a coordinate's value over all coordinates; the influences add up to 1. The
-    values are independent of the block size to the bit, the shares to about 1e-6.
+    values are independent of the block size to the bit, the shares to about 1e-12.
     """
 
     @abstractmethod
@@ -259,11 +273,16 @@ class CoordRule(Aggregator):
     def combine(self, updates: Updates, call: Call) -> Combined:
         """Reduce block after block (see `Aggregator.combine`)."""
         total = torch.zeros(updates.d, dtype=updates.dtype, device=updates.device)
+        narrow = updates.norm_limit() <= _FLOAT32_NORM
         shares = torch.zeros(updates.n, dtype=torch.float64)
-        for start, values in updates.blocks():
-            column = self.reduce(Block(values=values, n_byzantine=call.n_byzantine))
+
+        def reduced(start: int, values: Tensor) -> Tensor:
+            block = values if narrow else values.to(torch.float64)
+            column = self.reduce(Block(values=block, n_byzantine=call.n_byzantine))
             total[start : start + values.shape[1]] = column.values
-            shares += column.shares
+            return column.shares
+
+        updates.each_block(reduced, shares.add_)
         return Combined(update=total, influence=shares / updates.d)
 
 
@@ -282,8 +301,9 @@ class Mixing:
 class Mixer(ABC):
     """What replaces the updates by weighted sums of them before a rule sees any.
 
-    A mixer's class says its `name`, a one-line `summary`, its `source` and its `Settings`, and implements `matrix`. It
-    keeps no state and forms no row itself: see `strategies.composition`.
+    A mixer's class says its `name`, a one-line `summary`, its `source`, what it withstands (`breakdown`), what it reads
+    of the `evidence` and its `Settings`, and implements `matrix`. It keeps no state and forms no row itself: see
+    `strategies.composition`.
 
     Args:
         settings: An instance of the class's `Settings`; by default one with its defaults.
@@ -295,6 +315,10 @@ class Mixer(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     source: ClassVar[str]
+    breakdown: ClassVar[str] = "not stated"
+    """How many of n clients may be malicious, in short: "n > 2f", "none"; the conditions are in the docstring."""
+    evidence: ClassVar[frozenset[EvidenceKind]] = frozenset()
+    """The kinds of evidence that it reads. Who runs it gives these: a kind that it doesn't name may not be there."""
     Settings: ClassVar[type[RuleSettings]] = RuleSettings
 
     def __init__(self, settings: RuleSettings | None = None) -> None:

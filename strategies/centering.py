@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from strategies.aggregation import EvidenceKind
 from strategies.base import Call, Gram, Weights
 from strategies.clipping import clip_factors, median_norm
 from strategies.geometric import distances_to
@@ -20,13 +21,13 @@ from strategies.updates import Updates
 class CenteredClipping(PointRule):
     """The centre, moved `iterations` times by the mean of the updates' differences from it, each clipped to tau.
 
-    No client moves the centre by more than tau / n an iteration, whatever it sends. The guarantee assumes fewer than
-    .1 of the clients malicious, and a centre to start from that is near: the paper's is the last round's aggregate.
-    Rules keep no state, so that is given with the call, as `Evidence.previous`; without it (the first round) the
-    centre is zero, as in the paper. The mean is no safe start: one client moves it at will.
+    Withstands fewer than a tenth of the clients in its analysis; no client moves the centre by more than tau / n an
+    iteration, whatever it sends. It assumes a centre to start from that is near: the paper's is the last round's
+    aggregate. Rules keep no state, so that is given with the call, as `Evidence.previous`; without it (the first round)
+    the centre is zero. The mean is no safe start: one client moves it at will.
 
-    Source: Karimireddy et al., Learning from History for Byzantine Robust Optimization (ICML 2021), equation CC and
-    algorithm 2; the median distance as tau is this package's, since the paper's tau needs the unknown variance.
+    Source: Karimireddy, He and Jaggi, Learning from History for Byzantine Robust Optimization (ICML 2021), algorithm 1;
+    the median distance as tau is this package's, since the paper's tau needs the unknown variance.
 
     >>> rule = CenteredClipping(CenteredClipping.Settings(tau=2.0))
     >>> rule.aggregate(torch.tensor([[1.0], [1.0], [1.0], [-1e30]])).update
@@ -35,7 +36,9 @@ class CenteredClipping(PointRule):
 
     name: ClassVar[str] = "centered_clipping"
     summary: ClassVar[str] = "the last aggregate, moved by the mean of the differences from it, each clipped to tau"
-    source: ClassVar[str] = "Karimireddy et al. 2021, equation CC and algorithm 2"
+    source: ClassVar[str] = "Karimireddy et al. 2021, algorithm 1"
+    breakdown: ClassVar[str] = "n > 10f"
+    evidence: ClassVar[frozenset[EvidenceKind]] = frozenset({"previous"})
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RuleSettings):
@@ -45,7 +48,7 @@ class CenteredClipping(PointRule):
         """The largest difference allowed, above 0, in the updates' unit; None: in every iteration the median of those
         distances to the centre that aren't zero."""
         iterations: int = field(default=1, metadata={"low": 1, "high": 10_000})
-        """How often the centre is moved (the paper's L)."""
+        """How often the centre is moved, 1 to 10,000 (the paper's L)."""
         start: Literal["previous", "zero", "mean"] = "previous"
         """The first centre: `Evidence.previous`, or zero if none was given (the paper); always zero (byzfl); or the
         mean (byzpy)."""

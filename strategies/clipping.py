@@ -41,7 +41,7 @@ def clip_factors(norms: Tensor, limit: float) -> Tensor:
     Returns:
         (n,) float64 in [0, 1]: 1 for what is within the limit. Never up.
 
-    Source: Sun et al., Can You Really Backdoor Federated Learning? (2019), section 4.
+    Source: Sun et al., Can You Really Backdoor Federated Learning? (2019), norm thresholding of updates.
 
     >>> clip_factors(torch.tensor([0.0, 1.0, 4.0]), 2.0)
     tensor([1.0000, 1.0000, 0.5000])
@@ -53,8 +53,12 @@ def clip_factors(norms: Tensor, limit: float) -> Tensor:
 class NormClipping(GramRule):
     """Mean of the updates after clipping each down to the median norm.
 
-    Source: Sun et al., Can You Really Backdoor Federated Learning? (2019), section 4, with a fixed limit; the median
-    needs no tuning.
+    Withstands size only: a client moves the mean by the limit over n at most, whatever it sends, but in any direction
+    that it likes. It assumes that fewer than half of the clients (of those that send anything) are malicious, since
+    otherwise they set the median.
+
+    Source: Sun et al., Can You Really Backdoor Federated Learning? (2019), norm thresholding of updates, there with a
+    fixed limit (`max_norm`); the median, which needs no tuning, is this package's.
 
     >>> NormClipping().aggregate(torch.tensor([[2.0], [2.0], [200.0]])).update
     tensor([2.])
@@ -62,7 +66,8 @@ class NormClipping(GramRule):
 
     name: ClassVar[str] = "norm_clipping"
     summary: ClassVar[str] = "mean of the updates, each clipped down to the median norm (or to max_norm)"
-    source: ClassVar[str] = "Sun et al. 2019, section 4"
+    source: ClassVar[str] = "Sun et al. 2019 (norm thresholding)"
+    breakdown: ClassVar[str] = "size only"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RuleSettings):

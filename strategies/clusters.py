@@ -1,7 +1,7 @@
 """Rules that keep the largest group of updates that resemble each other: by their angles, or by their signs."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -19,11 +19,19 @@ from strategies.updates import Updates
 def majority_cluster(distances: Tensor) -> list[int]:
     """The first group of more than half of the rows to form when close pairs are linked before far ones.
 
+    This is what HDBSCAN labels with min_cluster_size = n // 2 + 1, min_samples = 1 and allow_single_cluster. With one
+    sample a core distance changes no distance between rows, so its hierarchy is single linkage; two children of a
+    majority can't both be one, so the only cluster is the root, from which rows fall out until the smallest majority
+    splits; and of a root that stands alone, those rows are labelled that stayed to the end.
+
     Args:
         distances: (n, n), symmetric.
 
     Returns:
         Row numbers, ascending; all that hang together by links no longer than the one that made the majority.
+
+    Source: Campello, Moulavi and Sander, Density-Based Clustering Based on Hierarchical Density Estimates (PAKDD 2013),
+    with the labels of a single cluster as in scikit-learn and hdbscan.
 
     >>> majority_cluster(torch.tensor([[0.0, 1.0, 9.0], [1.0, 0.0, 9.0], [9.0, 9.0, 0.0]]))
     [0, 1]
@@ -50,14 +58,14 @@ def majority_cluster(distances: Tensor) -> list[int]:
 class Flame(LastPointRule):
     """Mean of the majority that points the same way, each clipped down to the median norm; without noise.
 
-    Withstands f < n/2 as long as the honest point more alike than the attackers do with them. The paper clusters with
-    HDBSCAN (smallest cluster: n/2 + 1, one cluster allowed) on cosine distances. Here links are made from the closest
-    pair up until more than half of the updates hang together: the cluster that HDBSCAN starts from with min_samples=1.
-    HDBSCAN may then let it grow, or, with more samples, keep stragglers out by their density. The paper's noise, which
-    is there to blur backdoors, belongs to differential privacy and isn't added.
+    Withstands f < n/2, under the assumption that the honest point more alike than the attackers do with them. The
+    clusters are the paper's: HDBSCAN's on cosine distances, smallest cluster n/2 + 1, min_samples 1, one cluster
+    allowed (see `majority_cluster`). Two things differ: the paper takes the angles between whole models, where the base
+    that they share makes them small, and a rule sees updates alone; and the paper's noise, which is there to blur
+    backdoors, isn't added.
 
-    Source: Nguyen et al., FLAME: Taming Backdoors in Federated Learning (USENIX Security 2022), algorithm 1, lines 5
-    to 13.
+    Source: Nguyen et al., FLAME: Taming Backdoors in Federated Learning (USENIX Security 2022), dynamic clustering and
+    adaptive clipping.
 
     >>> Flame().aggregate(torch.tensor([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [0.0, 9.0]])).update
     tensor([1.8333, 0.0000])
@@ -65,7 +73,8 @@ class Flame(LastPointRule):
 
     name: ClassVar[str] = "flame"
     summary: ClassVar[str] = "clipped mean of the majority whose directions are most alike (no noise)"
-    source: ClassVar[str] = "Nguyen et al. 2022, algorithm 1, with single linkage"
+    source: ClassVar[str] = "Nguyen et al. 2022 (FLAME), without noise"
+    breakdown: ClassVar[str] = "n > 2f"
 
     def points(self, updates: Updates, call: Call) -> list[Tensor]:  # noqa: ARG002 -- it needs no evidence
         """The origin, from which angles are measured (see `PointRule.points`)."""
@@ -81,13 +90,15 @@ class Flame(LastPointRule):
         return Weights(values=values, diagnostics={"clip_factor": factors})
 
 
-def mean_shift(features: Tensor, *, quantile: float) -> list[int]:
+def mean_shift(features: Tensor, *, quantile: float, orphans: bool = False) -> list[int]:
     """The largest cluster that mean shift with a flat kernel finds.
 
     Args:
         features: (n, k) float64.
         quantile: The bandwidth is the mean distance to the neighbour of that rank, in parts of n (at least 1 row, the
             row itself included).
+        orphans: Whether rows farther than the bandwidth from every centre belong to no cluster, instead of to that of
+            the nearest.
 
     Returns:
         Row numbers, ascending.
@@ -113,11 +124,14 @@ def mean_shift(features: Tensor, *, quantile: float) -> list[int]:
     for row in crowd.argsort(stable=True, descending=True).tolist():
         if all(float((modes[row] - modes[other]).norm()) > bandwidth for other in centres):
             centres.append(row)
-    labels = (features[:, None] - modes[centres][None]).norm(dim=2).argmin(dim=1)
-    sizes = torch.bincount(labels, minlength=len(centres))
-    return [row for row, label in enumerate(labels.tolist()) if label == int(sizes.argmax())]
+    away, labels = (features[:, None] - modes[centres][None]).norm(dim=2).min(dim=1)
+    belongs = away <= bandwidth if orphans else torch.ones(n, dtype=torch.bool)
+    largest = torch.bincount(labels[belongs], minlength=len(centres)).argmax()
+    return [int(row) for row in (belongs & (labels == largest)).nonzero()]
 
 
+# a kind of sign that nobody has stays at 0
+_TINY = 1e-300
 # mean shift of a few points stands still after some ten steps; this is where it ends in any case
 _SHIFTS = 300
 
@@ -129,10 +143,11 @@ class SignGuard(Aggregator):
     Out are norms outside [lower, upper] times the median norm; then of all rows the largest cluster is taken by their
     shares of positive, negative and zero values, out of a run of coordinates; who passes both is clipped down to the
     median norm and averaged. Where nobody passes both, who passes the first is averaged (the paper is silent on it).
-    Withstands f < n/2 as far as attacks show in the signs.
+    Withstands f < n/2 as far as attacks show in the norm or the signs; it assumes that the honest are the largest group
+    by their signs.
 
     Source: Xu et al., Byzantine-robust Federated Learning through Collaborative Malicious Gradient Filtering (ICDCS
-    2022), algorithm 2, with mean shift; its extra features of similarity to the last aggregate are left out.
+    2022), the plain SignGuard with mean shift; the variants' features of similarity are left out.
 
     >>> SignGuard().aggregate(torch.tensor([[1.0, 2.0], [1.0, 1.0], [2.0, 1.0], [-1.0, -2.0]])).update
     tensor([1.3333, 1.3333])
@@ -140,22 +155,27 @@ class SignGuard(Aggregator):
 
     name: ClassVar[str] = "sign_guard"
     summary: ClassVar[str] = "clipped mean of the updates of ordinary norm in the largest cluster by signs"
-    source: ClassVar[str] = "Xu et al. 2022, algorithm 2"
+    source: ClassVar[str] = "Xu et al. 2022 (SignGuard)"
+    breakdown: ClassVar[str] = "n > 2f"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RuleSettings):
         """Settings of `sign_guard`."""
 
         lower: float = field(default=0.1, metadata={"low": 0.0, "high": 1.0})
-        """The smallest norm allowed, in parts of the median norm (the paper's L)."""
+        """The smallest norm allowed, in parts of the median norm, 0 to 1 (the paper's L)."""
         upper: float = field(default=3.0, metadata={"low": 1.0, "high": 1e6})
-        """The largest norm allowed, in parts of the median norm (the paper's R)."""
+        """The largest norm allowed, in parts of the median norm, 1 or more (the paper's R)."""
         column_share: float = field(default=1.0, metadata={"low": 0.0, "high": 1.0})
-        """Share of the coordinates whose signs are counted, one at least: every one (the paper: .1, to save time)."""
+        """Share of the coordinates whose signs are counted, 0 to 1, one coordinate at least: all of them (its authors:
+        .1, to save time)."""
         seed: int = field(default=0, metadata={"low": 0, "high": 2**63 - 1})
-        """Where the run of coordinates starts, if it isn't all."""
+        """Where the run of coordinates starts, if it isn't all; 0 or more."""
         quantile: float = field(default=0.5, metadata={"low": 0.0, "high": 1.0})
-        """Bandwidth of the clustering; see `mean_shift`."""
+        """Bandwidth of the clustering, 0 to 1; see `mean_shift`."""
+        features: Literal["shares", "scaled"] = "shares"
+        """What is clustered: the shares of signs (the paper), or each over the largest of its kind, rows far from every
+        centre in no cluster (its authors' code)."""
 
     def combine(self, updates: Updates, call: Call) -> Combined:  # noqa: ARG002 -- it needs no evidence
         """Filter by norms and signs, clip and add up (see `Aggregator.combine`)."""
@@ -165,7 +185,9 @@ class SignGuard(Aggregator):
         ordinary = (norms >= self.settings.lower * middle) & (norms <= self.settings.upper * middle)
         signs = self._signs(updates)
         group = torch.zeros(updates.n, dtype=torch.bool)
-        group[mean_shift(signs, quantile=self.settings.quantile)] = True
+        scaled = self.settings.features == "scaled"
+        features = signs / signs.amax(dim=0).clamp_min(_TINY) if scaled else signs
+        group[mean_shift(features, quantile=self.settings.quantile, orphans=scaled)] = True
         passed = ordinary & group if bool((ordinary & group).any()) else ordinary
         weights = torch.where(passed, clip_factors(norms, middle), 0.0) / max(1, int(passed.sum()))
         diagnostics = {"ordinary_norm": ordinary.double(), "sign_group": group.double(), "positive_share": signs[:, 0]}

@@ -6,7 +6,7 @@ block by block and never exist in one piece.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -17,13 +17,14 @@ from strategies.base import Aggregator, GramRule, Mixer, sum_of_rows
 from strategies.errors import SettingsError, TooFewClientsError
 from strategies.gram import Gram
 from strategies.settings import RobustSettings
+from strategies.threads import scratch
 from strategies.updates import DerivedUpdates, Updates
 
 __all__ = ["Composition", "MixedUpdates"]
 
 
 class MixedUpdates(DerivedUpdates):
-    """Weighted sums of other updates' rows, formed in float64 one block at a time.
+    """Weighted sums of other updates' rows, formed one block at a time.
 
     Args:
         base: Finite rows.
@@ -37,6 +38,7 @@ class MixedUpdates(DerivedUpdates):
     def __init__(self, base: Updates, weights: Tensor) -> None:
         super().__init__(base)
         self._weights = weights.contiguous()
+        self._product_type = base.dtype if base.within_float32() else torch.float64
         square = weights.shape[0] == weights.shape[1]
         self._factors = (
             weights.diagonal().clone() if square and bool((weights == weights.diag().diag()).all()) else None
@@ -47,17 +49,29 @@ class MixedUpdates(DerivedUpdates):
         """Number of mixed rows."""
         return len(self._weights)
 
-    def blocks(self, columns: int | None = None) -> Iterator[tuple[int, Tensor]]:
-        """Walk over the columns; every block is a new tensor (see `Updates.blocks`)."""
-        weights = self._weights.to(self.device)
-        factors = None if self._factors is None else self._factors.to(self.device)[:, None]
-        for start, block in self._base.blocks(columns):
-            wide = torch.empty(block.shape, dtype=torch.float64, device=block.device).copy_(block)
-            yield start, (weights @ wide if factors is None else wide.mul_(factors)).to(self.dtype)
+    def block(self, start: int, stop: int) -> Tensor:
+        """Some columns of the mixed rows, in a new tensor (see `Updates.block`)."""
+        return self._formed(start, stop).to(self.dtype)
+
+    def copied(self, start: int, stop: int, out: Tensor) -> Tensor:
+        """Copy some columns of the mixed rows (see `Updates.copied`)."""
+        return out.copy_(self._formed(start, stop))
+
+    def _formed(self, start: int, stop: int) -> Tensor:
+        """Products in float32 if the norms allow it, else in float64; in memory that the next call takes again."""
+        if self._factors is not None:
+            wide = scratch("mixed", (self._base.n, stop - start), torch.float64, self.device)
+            return self._base.copied(start, stop, wide).mul_(self._factors.to(self.device)[:, None])
+        rows = scratch("mixed", (self._base.n, stop - start), self._product_type, self.device)
+        return self._weights.to(rows) @ self._base.copied(start, stop, rows)
 
     def rows(self, indices: Sequence[int]) -> "MixedUpdates":
         """Some of the mixed rows, in the order given (see `Updates.rows`)."""
         return MixedUpdates(self._base, self._weights[list(indices)])
+
+    def norm_limit(self) -> float:
+        """A norm that no mixed row exceeds, by the triangle inequality (see `Updates.norm_limit`)."""
+        return float((self._weights.abs() @ self._base.norms()).max())
 
     def row(self, index: int) -> Tensor:
         """One mixed row, formed anew: (d,) of the updates' type."""
@@ -92,6 +106,8 @@ class Composition(Aggregator):
             name=name,
             summary="; then ".join(part.summary for part in parts),
             source="; ".join(part.source for part in parts),
+            breakdown="; ".join(part.breakdown for part in parts),
+            evidence=frozenset(kind for part in parts for kind in part.evidence),
         )
         robust = [part for part in parts if isinstance(part.settings, RobustSettings)]
         for one, other in pairwise(robust):

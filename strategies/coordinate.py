@@ -13,7 +13,11 @@ from strategies.settings import RobustSettings, RuleSettings
 class Median(CoordRule):
     """Median of every coordinate.
 
-    Source: Yin et al., Byzantine-Robust Distributed Learning (ICML 2018), definition 1.
+    Withstands f < n/2: in every coordinate the result lies between honest values. Its error grows with how much the
+    honest differ there, so it assumes clients with like data. It isn't told f.
+
+    Source: Yin et al., Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates (ICML 2018),
+    coordinate-wise median.
 
     >>> import torch
     >>> Median().aggregate(torch.tensor([[1.0], [2.0], [9.0]])).update
@@ -22,7 +26,8 @@ class Median(CoordRule):
 
     name: ClassVar[str] = "median"
     summary: ClassVar[str] = "median of every coordinate"
-    source: ClassVar[str] = "Yin et al. 2018, definition 1"
+    source: ClassVar[str] = "Yin et al. 2018 (coordinate-wise median)"
+    breakdown: ClassVar[str] = "n > 2f"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RuleSettings):
@@ -45,9 +50,12 @@ class Median(CoordRule):
 class TrimmedMean(CoordRule):
     """Mean of every coordinate without its f smallest and f largest values.
 
-    With `n_byzantine` a share beta, f is `int(beta * n)` as in Flower.
+    Withstands f < n/2, where f is at least the number of malicious clients: in every coordinate the result lies between
+    honest values. Its error grows with how much the honest differ there, so it assumes clients with like data. With
+    `n_byzantine` a share beta, f is `int(beta * n)` a side, as in Flower and scipy.
 
-    Source: Yin et al., Byzantine-Robust Distributed Learning (ICML 2018), definition 2.
+    Source: Yin et al., Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates (ICML 2018),
+    coordinate-wise trimmed mean.
 
     >>> import torch
     >>> TrimmedMean(TrimmedMean.Settings(n_byzantine=1)).aggregate(torch.tensor([[1.0], [2.0], [4.0], [1e30]])).update
@@ -56,7 +64,8 @@ class TrimmedMean(CoordRule):
 
     name: ClassVar[str] = "trimmed_mean"
     summary: ClassVar[str] = "mean of every coordinate without its n_byzantine smallest and largest values"
-    source: ClassVar[str] = "Yin et al. 2018, definition 2"
+    source: ClassVar[str] = "Yin et al. 2018 (coordinate-wise trimmed mean)"
+    breakdown: ClassVar[str] = "n > 2f"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RobustSettings):

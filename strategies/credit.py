@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from strategies.aggregation import needed
+from strategies.aggregation import EvidenceKind, needed
 from strategies.base import Gram, GramRule, Weights
 from strategies.clipping import clip_factors, median_norm
 from strategies.registry import register
@@ -17,6 +17,10 @@ class CreditGated(GramRule):
     Out are the non-finite and the gated ones, those whose credit is negative beyond noise (z below `z_drop`), and then
     those of the lowest credit until `floor(drop_share * n)` of the n clients are out in all. If all would be out, the
     one of the highest credit stays.
+
+    Withstands any number of malicious clients as far as the held-out data tell (they have to be like what the model is
+    for, and unknown to the clients when they train); whoever stays is no larger than the median norm, which assumes
+    that fewer than half of the clients are malicious.
 
     Source: DESIGN.md section 6, measured there; dropping by validation value after Xie et al., Zeno (ICML 2019).
 
@@ -32,6 +36,8 @@ class CreditGated(GramRule):
         "clipped mean without the harmful and the lowest-credited updates (the default; needs evidence)"
     )
     source: ClassVar[str] = "DESIGN.md section 6; after Xie et al. 2019 (Zeno)"
+    breakdown: ClassVar[str] = "f < n"
+    evidence: ClassVar[frozenset[EvidenceKind]] = frozenset({"credit", "z"})
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RuleSettings):

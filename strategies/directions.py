@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from strategies.aggregation import EvidenceKind
 from strategies.base import Call, Gram, Weights
 from strategies.points import LastPointRule, evidence_row, origin
 from strategies.registry import register
@@ -30,10 +31,12 @@ def cosines(gram: Gram) -> Tensor:
 class FLTrust(LastPointRule):
     """Mean of the updates brought to a trusted one's norm, weighted by how much they point its way.
 
-    The weight is the cosine with `Evidence.root`, and 0 below 0; whatever the number of malicious clients, the result
-    is no longer than the trusted update and never against it. If nobody points its way the result is zero.
+    The weight is the cosine with `Evidence.root`, and 0 below 0. Withstands any number of malicious clients: the result
+    is no longer than the trusted update and never against it. It assumes that the trusted update was trained on clean
+    data like the clients'. If nobody points its way the result is zero (the paper is silent on it).
 
-    Source: Cao et al., FLTrust: Byzantine-robust Federated Learning via Trust Bootstrapping (NDSS 2021), algorithm 2.
+    Source: Cao et al., FLTrust: Byzantine-robust Federated Learning via Trust Bootstrapping (NDSS 2021), trust scores
+    and normalisation.
 
     >>> from strategies import Evidence
     >>> updates = torch.tensor([[4.0, 0.0], [0.0, 1.0], [-9.0, 0.0]])
@@ -43,7 +46,9 @@ class FLTrust(LastPointRule):
 
     name: ClassVar[str] = "fltrust"
     summary: ClassVar[str] = "mean of updates at a trusted one's norm, weighted by their cosine with it (needs: root)"
-    source: ClassVar[str] = "Cao et al. 2021, algorithm 2"
+    source: ClassVar[str] = "Cao et al. 2021 (FLTrust)"
+    breakdown: ClassVar[str] = "f < n"
+    evidence: ClassVar[frozenset[EvidenceKind]] = frozenset({"root"})
 
     def points(self, updates: Updates, call: Call) -> list[Tensor]:
         """The trusted update and the origin (see `PointRule.points`)."""
@@ -65,13 +70,14 @@ class FLTrust(LastPointRule):
 class FoolsGold(LastPointRule):
     """Mean of the updates, weighted by how little each resembles any other.
 
-    Against sybils: many clients of one attacker who all say the same. It assumes that honest clients' data differ so
-    much that their updates don't, so it is no defence against a single attacker, and honest clients with the same data
-    lose their weight. The paper compares sums of each client's updates over the rounds; rules keep no state, so this
-    is that of one round (its section 7 too): aggregate sums to have the paper's. If all are alike the result is zero.
+    Withstands any number of sybils: clients of one attacker who all say the same. It assumes that honest clients' data
+    differ so much that their updates are less alike than that, so it is no defence against a single attacker, and
+    honest clients with the same data lose their weight. The paper compares sums of each client's updates over the
+    rounds; rules keep no state, so this is one round's: aggregate sums to have the paper's. If all are alike the result
+    is zero.
 
-    Source: Fung, Yoon and Beschastnikh, The Limitations of Federated Learning in Sybil Settings (RAID 2020),
-    algorithm 1, without its feature importance; the mean is over the sum of the weights.
+    Source: Fung, Yoon and Beschastnikh, The Limitations of Federated Learning in Sybil Settings (RAID 2020), FoolsGold
+    as in its authors' code, without feature importance; the mean is over the sum of the weights.
 
     >>> FoolsGold().aggregate(torch.tensor([[1.0, 0.0], [0.0, 2.0], [-5.0, -5.0], [-5.0, -5.0]])).update
     tensor([0.5000, 1.0000])
@@ -79,14 +85,15 @@ class FoolsGold(LastPointRule):
 
     name: ClassVar[str] = "fools_gold"
     summary: ClassVar[str] = "mean weighted by how little each update resembles another (against sybils)"
-    source: ClassVar[str] = "Fung, Yoon and Beschastnikh 2020, algorithm 1"
+    source: ClassVar[str] = "Fung, Yoon and Beschastnikh 2020 (FoolsGold)"
+    breakdown: ClassVar[str] = "sybils only"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RuleSettings):
         """Settings of `fools_gold`."""
 
         confidence: float = field(default=1.0, metadata={"low": 1e-3, "high": 1e3})
-        """How sharply weights are told apart (the paper's kappa)."""
+        """How sharply weights are told apart, .001 to 1,000 (the paper's kappa)."""
 
     def points(self, updates: Updates, call: Call) -> list[Tensor]:  # noqa: ARG002 -- it needs no evidence
         """The origin, from which angles are measured (see `PointRule.points`)."""
@@ -102,20 +109,21 @@ class FoolsGold(LastPointRule):
         return Weights(values=values)
 
     def _rates(self, similar: Tensor) -> Tensor:
-        """(n,) float64 in [0, 1] out of (n, n) cosines: the paper's lines 6 to 20."""
+        """(n,) float64 in [0, 1] out of (n, n) cosines: pardoning, rescaling and the logit."""
         assert isinstance(self.settings, FoolsGold.Settings)
         if len(similar) == 1:
             return torch.ones(1, dtype=torch.float64)
-        similar = similar.clone().fill_diagonal_(-torch.inf)
+        # with themselves, clients count as at right angles, as in the authors' code: nobody is less alike than that
+        similar = similar.clone().fill_diagonal_(0.0)
         most = similar.amax(dim=1)
         # pardoned: a client less alike to its likest than that one is to its own
-        pardon = torch.where((most[:, None] < most[None, :]) & (most[None, :] > 0), most[:, None] / most[None, :], 1.0)
-        rates = (1 - (similar.fill_diagonal_(0.0) * pardon).fill_diagonal_(-torch.inf).amax(dim=1)).clamp(0.0, 1.0)
+        pardon = torch.where(most[:, None] < most[None, :], most[:, None] / most[None, :], 1.0)
+        rates = (1 - (similar * pardon).amax(dim=1)).clamp(0.0, 1.0)
         if float(rates.max()) <= _ALIKE:
             return torch.zeros_like(rates)
         rates = (rates / rates.max()).clamp_max(0.99)
         return (self.settings.confidence * torch.logit(rates) + 0.5).clamp(0.0, 1.0)
 
 
-# multiples of one float32 row have cosines this close to 1 and closer
-_ALIKE = 1e-9
+# multiples of one row have cosines this close to 1 and closer, products in float32 included
+_ALIKE = 1e-5

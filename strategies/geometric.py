@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from strategies.aggregation import EvidenceKind, claimed_shares
 from strategies.base import Call, Gram, GramRule, Weights
-from strategies.errors import EvidenceError
 from strategies.points import PointRule, columnwise_median, origin
 from strategies.registry import register
 from strategies.settings import RuleSettings
@@ -39,12 +39,13 @@ def distances_to(matrix: Tensor, weights: Tensor) -> Tensor:
 class GeometricMedian(PointRule):
     """The point with the least sum of distances to the updates, by the smoothed Weiszfeld algorithm.
 
-    Breaks down at half of the clients; far outliers pull with constant strength, not in proportion to their distance.
-    All iterations work on n x n numbers, so by default they go on until the centre stands still. It starts from the
-    mean, which the paper allows (any point within the updates' hull): an outlier of size s takes log(s) iterations to
-    get away from, so don't lower `iterations` to a few with that start.
+    Withstands f < n/2: far outliers pull with constant strength, not in proportion to their distance. Its error grows
+    with how far the honest are from each other, so it assumes clients with like data. All iterations work on n x n
+    numbers, so by default they go on until the centre stands still. It starts from the mean: an outlier of size s takes
+    log(s) iterations to get away from, so don't lower `iterations` to a few with that start.
 
-    Source: Pillutla et al., Robust Aggregation for Federated Learning (IEEE TSP 2022), algorithm 2.
+    Source: Pillutla, Kakade and Harchaoui, Robust Aggregation for Federated Learning (IEEE TSP 2022), RFA's smoothed
+    Weiszfeld algorithm.
 
     >>> GeometricMedian().aggregate(torch.tensor([[0.0, 0.0], [0.0, 2.0], [2.0, 0.0], [2.0, 2.0], [1.0, 1.0]])).update
     tensor([1., 1.])
@@ -52,23 +53,28 @@ class GeometricMedian(PointRule):
 
     name: ClassVar[str] = "geometric_median"
     summary: ClassVar[str] = "the point with the least sum of distances to the updates (smoothed Weiszfeld, RFA)"
-    source: ClassVar[str] = "Pillutla et al. 2022, algorithm 2"
+    source: ClassVar[str] = "Pillutla et al. 2022 (RFA, smoothed Weiszfeld)"
+    breakdown: ClassVar[str] = "n > 2f"
+    evidence: ClassVar[frozenset[EvidenceKind]] = frozenset({"n_examples"})
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RuleSettings):
         """Settings of `geometric_median`; iteration ends at the first of its four reasons."""
 
         nu: float = field(default=1e-6, metadata={"low": 1e-150, "high": 1e150})
-        """Smoothing: distances below this, in the updates' unit, count as this (the paper's nu, others' eps)."""
+        """Smoothing: distances below this, above 0 and in the updates' unit, count as this (the paper's nu, others'
+        eps)."""
         iterations: int = field(default=1_000, metadata={"low": 1, "high": 100_000})
-        """The most iterations, 1 or more (the paper's budget, others' T or maxiter); the centre standing still, to
+        """The most iterations, 1 to 100,000 (the paper's budget, others' T or maxiter); the centre standing still, to
         1e-12 of its median distance to the rows, ends them earlier."""
         start: Literal["mean", "zero", "median"] = "mean"
-        """The first centre: the (weighted) mean (the paper), the origin (byzfl), or the coordinate-wise median."""
+        """The first centre: the (weighted) mean (Blades), the origin (byzfl), or the coordinate-wise median."""
         tol: float = field(default=0.0, metadata={"low": 0.0})
-        """Iteration ends once the centre moves by less than this, in the updates' unit; 0: never for that reason."""
+        """Iteration ends once the centre moves by less than this, 0 or more, in the updates' unit; 0: never for that
+        reason."""
         ftol: float = field(default=0.0, metadata={"low": 0.0})
-        """Iteration ends once the sum of distances changes by less than this part of it; 0: never for that reason."""
+        """Iteration ends once the sum of distances changes by less than this part of it, 0 or more; 0: never for that
+        reason."""
         weighting: Literal["equal", "examples"] = "equal"
         """Whether each client counts the same, or as often as `Evidence.n_examples` claims (which a liar can use)."""
 
@@ -108,26 +114,20 @@ class GeometricMedian(PointRule):
         """(n,) float64: how much each client counts; they add up to 1."""
         assert isinstance(self.settings, GeometricMedian.Settings)
         n = gram.n - 1
-        claimed = gram.evidence.n_examples
         if self.settings.weighting == "equal":
             return torch.full((n,), 1 / n, dtype=torch.float64)
-        counts = torch.zeros(n, dtype=torch.float64) if claimed is None else claimed.cpu().double()
-        if not bool((counts >= 0).all()) or not 0 < float(counts.sum()) < float("inf"):
-            raise EvidenceError(
-                f"geometric_median got {None if claimed is None else counts.tolist()} as numbers of examples",
-                remedy="give Evidence.n_examples, 0 or more each and not all 0, or weighting='equal'",
-            )
-        return counts / counts.sum()
+        return claimed_shares(gram.evidence, torch.arange(n), rule=self.name)
 
 
 @register
 class Medoid(GramRule):
     """The one update with the least sum of distances to the others.
 
-    At most half of the clients' distance to it can be an attacker's doing, as with the geometric median, which it is
-    at most twice as bad as in its sum of distances.
+    Withstands f < n/2, as the geometric median does, than which its sum of distances is at most twice as large; it may
+    pick a malicious update, but none much farther from the honest than they are from each other, and so assumes clients
+    with like data.
 
-    Source: Kaufman and Rousseeuw, Clustering by Means of Medoids (1987), with one cluster.
+    Source: Kaufman and Rousseeuw, Clustering by Means of Medoids (1987), with one cluster; as a rule, the package krum.
 
     >>> Medoid().aggregate(torch.tensor([[1.0], [2.0], [4.0], [1e30]])).update
     tensor([2.])
@@ -136,6 +136,7 @@ class Medoid(GramRule):
     name: ClassVar[str] = "medoid"
     summary: ClassVar[str] = "the one update with the least sum of distances to the others"
     source: ClassVar[str] = "Kaufman and Rousseeuw 1987, with one cluster"
+    breakdown: ClassVar[str] = "n > 2f"
 
     def weights(self, gram: Gram) -> Weights:
         """All of the weight on the most central row (see `GramRule.weights`)."""

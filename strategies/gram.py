@@ -1,17 +1,24 @@
 """What the rules that weight whole rows decide by: norms, inner products and squared distances."""
 
-from collections.abc import Callable, Iterable
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from strategies.aggregation import Call, Evidence
-from strategies.kernels import gram_about, squared_distances
+from strategies.kernels import squared_distances
+from strategies.threads import scratch
 from strategies.updates import Updates
 
-# float32 products are used between these norms, where no square leaves float32's range on the way
-_FLOAT32_NORMS = (1e-6, 1e15)
+# BLAS multiplies 21 rows in one and a half times the time of 20 or 24: rows of zeros fill up
+_ROWS_AT_ONCE = 4
+
+
+class _Products(Protocol):
+    """Gives inner products of differences from a common centre and, with it, of the centre itself, last."""
+
+    def __call__(self, *, with_centre: bool) -> Tensor: ...
 
 
 class Gram:
@@ -20,17 +27,14 @@ class Gram:
     Args:
         norms: (n,) float64, of the deltas themselves.
         call: Number of clients, of Byzantine ones, and the evidence.
-        products: Gives the (n, n) float64 inner products about a common centre.
-        shared: Gives the (n,) float64 inner products of the rows' differences from the centre with the centre itself.
+        products: Gives the (n, n) float64 inner products of the rows' differences from a common centre; or those and,
+            last, of the centre itself, (n + 1, n + 1).
     """
 
-    def __init__(
-        self, *, norms: Tensor, call: Call, products: Callable[[], Tensor], shared: Callable[[], Tensor]
-    ) -> None:
+    def __init__(self, *, norms: Tensor, call: Call, products: _Products) -> None:
         self._norms = norms
         self.call = call
-        self._products = products
-        self._shared = shared
+        self._form = products
 
     @classmethod
     def of(cls, updates: Updates, call: Call) -> "Gram":
@@ -43,18 +47,23 @@ class Gram:
         Returns:
             A Gram that reads the updates once, when its matrix is first used.
         """
-        norms = updates.norms()
-        centre = _middle(norms)
-        low, high = _FLOAT32_NORMS
-        wide = not (low <= float(norms[centre]) and float(norms.max()) <= high)
+        centre = _middle(updates.norms())
+        return cls.about(updates, call, centre=centre)
 
-        def products() -> Tensor:
-            return gram_about(updates.blocks(), n_rows=updates.n, centre=centre, wide=wide)
+    @classmethod
+    def about(cls, updates: Updates, call: Call, *, centre: int, wide: bool = False) -> "Gram":
+        """The Gram matrix of updates' differences from one of them.
 
-        def shared() -> Tensor:
-            return _shared_with_centre(updates.blocks(), n_rows=updates.n, centre=centre)
+        Args:
+            updates: Finite rows.
+            call: What the call is about.
+            centre: Index of the row that the differences are taken from.
+            wide: Multiply in float64 whatever the values.
 
-        return cls(norms=norms, call=call, products=products, shared=shared)
+        Returns:
+            A Gram that reads the updates once, when it is first asked for products.
+        """
+        return cls(norms=updates.norms(), call=call, products=partial(_products_about, updates, centre, wide))
 
     def mixed(self, weights: Tensor, call: Call) -> "Gram":
         """The Gram of weighted sums of these rows, without forming any of them.
@@ -96,7 +105,7 @@ class Gram:
         mean since one huge update moves the mean, and with it every difference; the row of (lower) median norm is
         honest-sized as long as most rows are.
         """
-        return self._products()
+        return self._with_centre[:-1, :-1] if "_with_centre" in vars(self) else self._form(with_centre=False)
 
     @cached_property
     def distances(self) -> Tensor:
@@ -107,10 +116,14 @@ class Gram:
     def shared(self) -> Tensor:
         """(n,) float64 inner products of the rows' differences from the centre with the centre.
 
-        Weighted sums whose weights don't add up to 1 (clipped rows) need them to be measured. They are a pass of their
-        own, in float64: out of norms and distances they would drown beside a huge row.
+        Weighted sums whose weights don't add up to 1 (clipped rows) need them to be measured: out of norms and
+        distances they would drown beside a huge row. Asked for before `matrix`, they bring it along in one pass.
         """
-        return self._shared()
+        return self._with_centre[:-1, -1]
+
+    @cached_property
+    def _with_centre(self) -> Tensor:
+        return self._form(with_centre=True)
 
 
 class _MixedGram(Gram):
@@ -146,16 +159,18 @@ class _MixedGram(Gram):
         centre = _middle(self.norms)
         differences = self._weights - self._weights[centre]
         sums = differences.sum(dim=1)
-        products = differences @ self._root.matrix @ differences.T
+        of_centre = torch.zeros(self.n, self.n, dtype=torch.float64)
         if float(sums.abs().max()) > _SAME_SUM:
             cross = torch.outer(differences @ self._root.shared, sums)
-            products = products + cross + cross.T + torch.outer(sums, sums) * self._centre_square
+            of_centre = cross + cross.T + torch.outer(sums, sums) * self._centre_square
+        products = differences @ self._root.matrix @ differences.T + of_centre
         return (products + products.T) / 2
 
     def _squares(self, weights: Tensor, sums: Tensor) -> Tensor:
         """(m,) squared norms of sum_j w_ij e_j + s_i c."""
+        of_centre = 2 * sums * (weights @ self._root.shared) + sums.square() * self._centre_square
         own = ((weights @ self._root.matrix) * weights).sum(dim=1)
-        return (own + 2 * sums * (weights @ self._root.shared) + sums.square() * self._centre_square).clamp_min(0.0)
+        return (own + of_centre).clamp_min(0.0)
 
     @property
     def _centre_square(self) -> Tensor:
@@ -171,12 +186,29 @@ def _middle(norms: Tensor) -> int:
     return int(norms.argsort(stable=True)[(len(norms) - 1) // 2])
 
 
-def _shared_with_centre(blocks: Iterable[tuple[int, Tensor]], *, n_rows: int, centre: int) -> Tensor:
-    """(n,) float64 inner products of the rows' differences from one row with that row."""
-    total = torch.zeros(n_rows, dtype=torch.float64)
-    for _, block in blocks:
-        wide = torch.empty(block.shape, dtype=torch.float64, device=block.device).copy_(block)
-        middle = wide[centre].clone()
-        wide -= middle
-        total += (wide @ middle).cpu()
-    return total
+def _products_about(updates: Updates, centre: int, wide: bool, *, with_centre: bool) -> Tensor:
+    """Inner products of the rows' differences from one of them and, if asked for, last, of that one.
+
+    The difference of two nearby floats is exact (Sterbenz), so what the rows have in common costs no precision; the
+    float32 products of one block are added to the others' in float64. Values whose squares leave float32 are multiplied
+    in float64.
+    """
+    dtype = torch.float64 if wide or not updates.within_float32() else updates.dtype
+    n = updates.n
+    n_asked = n + with_centre
+    n_rows = -(-n_asked // _ROWS_AT_ONCE) * _ROWS_AT_ONCE
+
+    def of_span(start: int, stop: int) -> Tensor:
+        rows = scratch("rows", (n_rows, stop - start), dtype, updates.device)
+        others = updates.copied(start, stop, rows[:n])
+        rows[n:] = 0.0
+        middle = others[centre].clone()
+        others -= middle
+        if with_centre:
+            rows[n] = middle
+        return (rows @ rows.T).to(device="cpu", dtype=torch.float64)
+
+    total = torch.zeros(n_rows, n_rows, dtype=torch.float64)
+    updates.each_span(of_span, total.add_)
+    total = total[:n_asked, :n_asked]
+    return (total + total.T) / 2

@@ -1,83 +1,33 @@
 """The few loops that must be fast, and give the same bits on every run.
 
-Elementwise operations give the same bits whatever the number of threads and the block size. Matrix products and sums
-don't: they run inside `one_thread`, on buffers of their own (whose alignment and strides never depend on where the
-updates came from), and are accumulated over the blocks in float64, in order.
+Every function here works on one block of columns, in compiled loops on the CPU and in torch's operations on a GPU. They
+give each column the same bits whatever the block size; sums over the columns are of one block, and whoever calls adds
+them up over the blocks in float64, in order.
 """
 
-import math
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
-
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-_THREADS = threading.RLock()
-# up to here a pruned network of elementwise min/max beats numpy's vectorised sort of transposed chunks
-_NETWORK_MAX_CLIENTS = 32
+from strategies import compiled
+
+_Flat = tuple[npt.NDArray[np.floating], int, tuple[int, int]]
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run what is inside on one thread, so that sums and matrix products don't depend on the number of threads.
-
-    BLAS splits a small product differently on two threads than on one, and the last bits differ. Its thread count is
-    global, so only one such section runs at a time in a process; the count is restored at the end.
-    """
-    with _THREADS:
-        before = torch.get_num_threads()
-        if before != 1:
-            torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            if before != 1:
-                torch.set_num_threads(before)
-
-
-def row_norms(blocks: Iterable[tuple[int, Tensor]], *, n_rows: int) -> Tensor:
-    """Euclidean norm of every row, squared and summed in float64.
+def row_squares(block: Tensor) -> Tensor:
+    """Sum of squares of every row, in float64.
 
     Args:
-        blocks: `(start, (n_rows, columns))` column blocks, in order.
-        n_rows: Number of rows.
+        block: (n, columns).
 
     Returns:
-        (n_rows,) float64 on the CPU; not finite where the row isn't, or where its squares leave float64 (norms from
+        (n,) float64 on the CPU; not finite where the row isn't, or where its squares leave float64 (norms from
         1.3e154).
     """
-    squares = torch.zeros(n_rows, dtype=torch.float64)
-    for _, block in blocks:
-        wide = torch.empty(block.shape, dtype=torch.float64, device=block.device).copy_(block)
-        squares += wide.square_().sum(dim=1).cpu()
-    return squares.sqrt()
-
-
-def gram_about(blocks: Iterable[tuple[int, Tensor]], *, n_rows: int, centre: int, wide: bool) -> Tensor:
-    """Inner products of the rows' differences from one of them.
-
-    The difference of two nearby floats is exact (Sterbenz), so what the rows have in common costs no precision; the
-    float32 products of one block are added to the others' in float64.
-
-    Args:
-        blocks: `(start, (n_rows, columns))` column blocks, in order.
-        n_rows: Number of rows.
-        centre: Index of the row that the differences are taken from.
-        wide: Multiply in float64 (values whose squares leave float32) instead of the blocks' own dtype.
-
-    Returns:
-        (n_rows, n_rows) float64 on the CPU, symmetric to the bit.
-    """
-    gram = torch.zeros(n_rows, n_rows, dtype=torch.float64)
-    for _, block in blocks:
-        dtype = torch.float64 if wide else block.dtype
-        difference = torch.empty(block.shape, dtype=dtype, device=block.device).copy_(block)
-        difference -= difference[centre].clone()
-        gram += (difference @ difference.T).to(device="cpu", dtype=torch.float64)
-    return (gram + gram.T) / 2
+    if _on_cpu(block):
+        return torch.from_numpy(compiled.squares(*_flat(block)))
+    return block.to(torch.float64).square_().sum(dim=1).cpu()
 
 
 def squared_distances(gram: Tensor) -> Tensor:
@@ -98,70 +48,66 @@ def squared_distances(gram: Tensor) -> Tensor:
     return distances.fill_diagonal_(0.0)
 
 
-def weighted_sum(block: Tensor, weights: Sequence[float]) -> Tensor:
-    """Sum of the rows times their weights, in float64 and in the rows' order; rows of weight 0 aren't read.
-
-    A product and a sum for every element, rounded each: the result depends neither on the block size nor on the
-    threads.
+def weighted_sum(block: Tensor, weights: Tensor) -> Tensor:
+    """Sum of the rows times their weights, in float64 and in the rows' order.
 
     Args:
         block: (n, columns).
-        weights: n numbers.
+        weights: (n,) float64, on the block's device.
 
     Returns:
         (columns,) float64.
 
-    >>> weighted_sum(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), [0.5, 0.25])
+    >>> weighted_sum(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([0.5, 0.25]).double())
     tensor([1.2500, 2.0000], dtype=torch.float64)
     """
-    total = torch.zeros(block.shape[1], dtype=torch.float64, device=block.device)
-    scaled = torch.empty_like(total)
-    for row, weight in zip(block, weights, strict=True):
-        if weight != 0.0:
-            total.add_(scaled.copy_(row).mul_(weight))
-    return total
+    if _on_cpu(block):
+        return torch.from_numpy(compiled.sums(*_flat(block), weights.numpy()))
+    return weights @ block.to(torch.float64)
 
 
 def middle_mean(block: Tensor, *, low: int, high: int) -> tuple[Tensor, Tensor]:
     """Mean of each column's values but the `low` smallest and `high` largest, and whose values those were.
 
-    The kept values themselves are summed, in float64: taking the extremes off a total cancels as soon as one of them is
-    huge.
+    The kept values themselves are summed, in pairs, pairs of pairs and so on: taking the extremes off a total cancels
+    as soon as one of them is huge.
 
     Args:
-        block: (n, columns), finite.
+        block: (n, columns), finite, no n values of which sum to more than the type holds.
         low: How many of the smallest are left out, 0 or more.
         high: How many of the largest are left out; `low + high < n`.
 
     Returns:
-        The means, (columns,) float64; and (n,) float64, each row's share in them summed over the columns: every row
-        whose value lies within the kept range has an equal part in that column.
+        The means, (columns,) of the block's type; and (n,) float64, each row's share in them summed over the columns:
+        every row whose value lies within the kept range has an equal part in that column.
 
     >>> middle_mean(torch.tensor([[1.0], [2.0], [3.0], [1e30]]), low=1, high=1)
-    (tensor([2.5000], dtype=torch.float64), tensor([0.0000, 0.5000, 0.5000, 0.0000], dtype=torch.float64))
+    (tensor([2.5000]), tensor([0.0000, 0.5000, 0.5000, 0.0000], dtype=torch.float64))
     """
     rows = block.shape[0]
     assert low + high < rows, "at least one value is kept"
-    if low == high == 0:
-        return weighted_sum(block, [1.0] * rows) / rows, torch.full((rows,), block.shape[1] / rows, dtype=torch.float64)
-    mean, least, most = _middle(block, low, high)
-    return mean, _shares(block, least, most)
+    if _on_cpu(block):
+        means, shares = compiled.middle(*_flat(block), low, high)
+        return torch.from_numpy(means), torch.from_numpy(shares)
+    kept = block.sort(dim=0).values[low : rows - high]
+    inside = ((block >= kept[0]) & (block <= kept[-1])).to(torch.float64)
+    return kept.mean(dim=0), (inside @ inside.sum(dim=0).reciprocal_()).cpu()
 
 
 def median_of_columns(block: Tensor) -> Tensor:
     """Median of each column; of an even number of values the middle two's midpoint.
 
     Args:
-        block: (n, columns), finite.
+        block: (n, columns), finite; as for `middle_mean`.
 
     Returns:
-        (columns,) float64.
+        (columns,) of the block's type.
 
     >>> median_of_columns(torch.tensor([[1.0], [2.0], [9.0], [1e30]]))
-    tensor([5.5000], dtype=torch.float64)
+    tensor([5.5000])
     """
     edge = (block.shape[0] - 1) // 2
-    return _middle(block, edge, edge)[0]
+    return middle_mean(block, low=edge, high=edge)[0]
 
 
 def mean_around_median(block: Tensor, *, keep: int) -> tuple[Tensor, Tensor]:
@@ -179,109 +125,26 @@ def mean_around_median(block: Tensor, *, keep: int) -> tuple[Tensor, Tensor]:
     >>> mean_around_median(torch.tensor([[1.0], [2.0], [4.0], [1e30]]), keep=3)[0]
     tensor([2.3333], dtype=torch.float64)
     """
-    rows = block.shape[0]
-    assert 1 <= keep <= rows, "at least one value is kept"
-    if keep == rows:
-        return middle_mean(block, low=0, high=0)
-    apart = block.to(torch.float64).sub(median_of_columns(block)).abs_()
-    farthest = _middle(apart, keep - 1, rows - keep)[0]
-    kept = apart < farthest
-    equal = apart == farthest
-    kept |= equal & (equal.cumsum(dim=0) <= keep - kept.sum(dim=0))
-    total = torch.zeros(block.shape[1], dtype=torch.float64, device=block.device)
-    for row, inside in zip(block, kept, strict=True):
-        total += torch.where(inside, row, 0.0)
-    return total.div_(keep), kept.sum(dim=1).to(device="cpu", dtype=torch.float64).div_(keep)
+    assert 1 <= keep <= block.shape[0], "at least one value is kept"
+    if _on_cpu(block):
+        means, shares = compiled.around_median(*_flat(block), keep)
+        return torch.from_numpy(means), torch.from_numpy(shares)
+    wide = block.to(torch.float64)
+    apart = (wide - median_of_columns(wide)).abs_()
+    nearest = apart.sort(dim=0, stable=True).indices[:keep]
+    counts = torch.bincount(nearest.flatten(), minlength=block.shape[0]).to(device="cpu", dtype=torch.float64)
+    return wide.gather(0, nearest).mean(dim=0), counts / keep
 
 
-def _middle(block: Tensor, low: int, high: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, smallest and largest of the kept values, the faster way for that many rows."""
-    if block.shape[0] <= _NETWORK_MAX_CLIENTS or block.device.type != "cpu":
-        return _middle_by_network(block, low, high)
-    return _middle_by_sort(block, low, high)
+def _on_cpu(block: Tensor) -> bool:
+    return block.device.type == "cpu"
 
 
-def _shares(block: Tensor, least: Tensor, most: Tensor) -> Tensor:
-    """(n,) float64: each row's equal part in the columns where it lies in `[least, most]`, summed over the columns."""
-    inside = torch.empty(block.shape, dtype=block.dtype, device=block.device)
-    torch.clamp(block, least, most, out=inside).eq_(block)  # 1 where clamping changed nothing
-    return (inside @ inside.sum(dim=0).reciprocal_()).to(device="cpu", dtype=torch.float64)
-
-
-def _middle_by_sort(block: Tensor, low: int, high: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, smallest and largest of the kept values, by sorting the transposed block with numpy's vectorised sort."""
-    columns = np.array(block.T.numpy(), order="C", copy=True)
-    columns.sort(axis=1)
-    kept = torch.from_numpy(columns[:, low : columns.shape[1] - high].T)
-    total = weighted_sum(kept, [1.0] * kept.shape[0])
-    return total.div_(kept.shape[0]), kept[0], kept[-1]
-
-
-def _middle_by_network(block: Tensor, low: int, high: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, smallest and largest of the kept values, by a pruned sorting network of elementwise min and max."""
-    rows = block.shape[0]
-    work = torch.empty((rows + 1, block.shape[1]), dtype=block.dtype, device=block.device)
-    work[:rows].copy_(block)
-    wires, spare = list(work[:rows]), work[rows]
-    for i, j, smaller, larger in selection_network(rows, low, high):
-        if smaller and larger:
-            torch.minimum(wires[i], wires[j], out=spare)
-            torch.maximum(wires[i], wires[j], out=wires[j])
-            wires[i], spare = spare, wires[i]
-        elif smaller:
-            torch.minimum(wires[i], wires[j], out=wires[i])
-        else:
-            torch.maximum(wires[i], wires[j], out=wires[j])
-    kept = torch.stack(wires[low : rows - high]) if low + high + 1 < rows else wires[low][None]
-    total = weighted_sum(kept, [1.0] * kept.shape[0])
-    return total.div_(kept.shape[0]), kept.amin(dim=0), kept.amax(dim=0)
-
-
-@cache
-def selection_network(n_wires: int, low: int, high: int) -> tuple[tuple[int, int, bool, bool], ...]:
-    """Comparators that bring the `low` smallest values to the first wires and the `high` largest to the last ones.
-
-    Batcher's odd-even merge sort without what doesn't matter here: the order among the discarded and among the kept
-    values.
-
-    Args:
-        n_wires: Number of values, 1 or more.
-        low: How many of the smallest are discarded.
-        high: How many of the largest are discarded.
-
-    Returns:
-        `(i, j, smaller, larger)` in order, `i < j`: wire i takes the smaller value where `smaller` says that it is read
-        later, wire j the larger one where `larger` does.
-
-    Source: Knuth, The Art of Computer Programming 3, section 5.2.2, algorithm M.
-
-    >>> selection_network(3, 1, 1)
-    ((0, 2, True, True), (0, 1, False, True), (1, 2, True, False))
-    """
-    kept, discarded, needed = "kept", "discarded", "needed"
-    labels = [kept if low <= wire < n_wires - high else discarded for wire in range(n_wires)]
-    network = []
-    for i, j in reversed(_batcher(n_wires)):
-        if labels[i] == labels[j] != needed:
-            continue  # the two values share one fate, so their order is nobody's business
-        network.append((i, j, labels[i] != discarded, labels[j] != discarded))
-        labels[i] = labels[j] = needed
-    return tuple(reversed(network))
-
-
-def _batcher(n_wires: int) -> list[tuple[int, int]]:
-    """Comparators `(i, j)`, `i < j`, of Batcher's odd-even merge sort."""
-    if n_wires < 2:
-        return []
-    pairs = []
-    top = 1 << (math.ceil(math.log2(n_wires)) - 1)
-    p = top
-    while p > 0:
-        q, r, d = top, 0, p
-        while True:
-            pairs += [(i, i + d) for i in range(n_wires - d) if i & p == r]
-            if q == p:
-                break
-            d, q, r = q - p, q // 2, p
-        p //= 2
-    return pairs
+def _flat(block: Tensor) -> _Flat:
+    """A block's memory as one flat array, the distance between its rows in it, and its shape."""
+    if block.stride(1) != 1 or (block.shape[0] > 1 and block.stride(0) < block.shape[1]):
+        block = block.contiguous()
+    rows, columns = block.shape
+    stride = block.stride(0) if rows > 1 else columns
+    flat = block.detach().as_strided(((rows - 1) * stride + columns,), (1,))
+    return flat.numpy(), stride, (rows, columns)

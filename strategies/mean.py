@@ -4,8 +4,8 @@ from typing import ClassVar
 
 import torch
 
+from strategies.aggregation import EvidenceKind, claimed_shares
 from strategies.base import Gram, GramRule, Weights
-from strategies.errors import EvidenceError
 from strategies.registry import register
 
 
@@ -13,8 +13,11 @@ from strategies.registry import register
 class Mean(GramRule):
     """Mean of the updates, each client counting the same.
 
+    Withstands nothing: one client moves it wherever it likes. It assumes that all are honest, and is here to be
+    compared with.
+
     Source: McMahan et al., Communication-Efficient Learning of Deep Networks from Decentralized Data (AISTATS 2017),
-    algorithm 1, with equal client weights.
+    FederatedAveraging, with equal client weights.
 
     >>> Mean().aggregate(torch.tensor([[1.0, 2.0], [3.0, 6.0]])).update
     tensor([2., 4.])
@@ -22,7 +25,8 @@ class Mean(GramRule):
 
     name: ClassVar[str] = "mean"
     summary: ClassVar[str] = "the plain mean; one malicious client moves it at will"
-    source: ClassVar[str] = "McMahan et al. 2017, algorithm 1, with equal weights"
+    source: ClassVar[str] = "McMahan et al. 2017 (FederatedAveraging), with equal weights"
+    breakdown: ClassVar[str] = "none"
 
     def weights(self, gram: Gram) -> Weights:
         """1/n for every row (see `GramRule.weights`)."""
@@ -33,11 +37,11 @@ class Mean(GramRule):
 class FedAvg(GramRule):
     """Mean of the updates, weighted by the number of examples that each client claims.
 
-    It believes the claim: a client that says 1e12 has the model to itself. It is here to be compared with. Without
-    claims every client counts the same.
+    Withstands nothing, and believes the claim: a client that says 1e12 has the model to itself. It assumes that all
+    are honest, and is here to be compared with. Without claims every client counts the same.
 
     Source: McMahan et al., Communication-Efficient Learning of Deep Networks from Decentralized Data (AISTATS 2017),
-    algorithm 1.
+    FederatedAveraging.
 
     >>> from strategies import Evidence
     >>> evidence = Evidence(n_examples=torch.tensor([3, 1]))
@@ -47,15 +51,12 @@ class FedAvg(GramRule):
 
     name: ClassVar[str] = "fedavg"
     summary: ClassVar[str] = "the mean weighted by claimed examples; one lying client has it to itself"
-    source: ClassVar[str] = "McMahan et al. 2017, algorithm 1"
+    source: ClassVar[str] = "McMahan et al. 2017 (FederatedAveraging)"
+    breakdown: ClassVar[str] = "none"
+    evidence: ClassVar[frozenset[EvidenceKind]] = frozenset({"n_examples"})
 
     def weights(self, gram: Gram) -> Weights:
         """Each row's part of all claimed examples (see `GramRule.weights`)."""
-        claimed = gram.evidence.n_examples
-        counts = torch.ones(gram.n, dtype=torch.float64) if claimed is None else claimed.cpu().double()
-        if not bool((counts >= 0).all()) or not 0 < float(counts.sum()) < float("inf"):
-            raise EvidenceError(
-                f"fedavg got {counts.tolist()} as numbers of examples",
-                remedy="give numbers of 0 or more that aren't all 0",
-            )
-        return Weights(values=counts / counts.sum())
+        if gram.evidence.n_examples is None:
+            return Weights(values=torch.full((gram.n,), 1 / gram.n, dtype=torch.float64))
+        return Weights(values=claimed_shares(gram.evidence, torch.arange(gram.n), rule=self.name))

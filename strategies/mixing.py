@@ -23,8 +23,11 @@ from strategies.settings import RobustSettings, RuleSettings
 class NearestNeighbourMixing(Mixer):
     """Every update replaced by the mean of its n - f nearest, itself included.
 
+    Withstands f < n/2 with a rule after it that does: the mixed rows of the honest lie closer together, so that the
+    rule's error under heterogeneous data comes down to the best possible order. It assumes nothing of the data.
+
     Source: Allouah et al., Fixing by Mixing: A Recipe for Optimal Byzantine ML under Heterogeneity (AISTATS 2023),
-    algorithm 2.
+    nearest neighbour mixing (NNM).
 
     >>> import strategies
     >>> rule = strategies.create("nnm", "median", n_byzantine=1)
@@ -34,11 +37,12 @@ class NearestNeighbourMixing(Mixer):
 
     name: ClassVar[str] = "nnm"
     summary: ClassVar[str] = "every update becomes the mean of its n - n_byzantine nearest"
-    source: ClassVar[str] = "Allouah et al. 2023, algorithm 2"
+    source: ClassVar[str] = "Allouah et al. 2023 (NNM)"
+    breakdown: ClassVar[str] = "n > 2f"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RobustSettings):
-        """Settings of `nnm`."""
+        """Settings of `nnm`; auto is .3 of the clients, always within the theory's n > 2f."""
 
     def matrix(self, gram: Gram) -> Mixing:
         """1/(n - f) for each row's nearest (see `Mixer.matrix`)."""
@@ -54,11 +58,13 @@ class NearestNeighbourMixing(Mixer):
 class Bucketing(Mixer):
     """Means of random buckets of s updates each; the last bucket has what is left.
 
-    Buckets depend on the seed and the number of updates alone (which are in the order of their hotkeys), so that a
-    result can be replayed. They are the same in every round with as many updates: give another seed to have others.
+    Withstands what the rule after it does, which sees fewer rows and as many malicious ones: fewer than half of the
+    buckets. It assumes a seed that the clients can't choose their hotkeys by. Buckets depend on the seed and the number
+    of updates alone (which are in the order of their hotkeys), so that a result can be replayed. They are the same in
+    every round with as many updates: give another seed to have others.
 
-    Source: Karimireddy et al., Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing (ICLR 2022),
-    algorithm 1.
+    Source: Karimireddy, He and Jaggi, Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing (ICLR 2022),
+    bucketing.
 
     >>> import strategies
     >>> strategies.create("bucketing", "median", n_byzantine=1).aggregate(torch.tensor([[1.0], [2.0], [99.0]])).update
@@ -67,17 +73,19 @@ class Bucketing(Mixer):
 
     name: ClassVar[str] = "bucketing"
     summary: ClassVar[str] = "means of random buckets of bucket_size updates"
-    source: ClassVar[str] = "Karimireddy et al. 2022, algorithm 1"
+    source: ClassVar[str] = "Karimireddy, He and Jaggi 2022 (bucketing)"
+    breakdown: ClassVar[str] = "n/s > 2f"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RobustSettings):
-        """Settings of `bucketing`."""
+        """Settings of `bucketing`; auto stays within what the rule allows at the number of buckets."""
 
         bucket_size: int | None = field(default=None, metadata={"low": 1})
-        """Updates in a bucket. None: the most that leave 2f + 3 buckets (Krum's condition; the paper's delta_max/delta
-        in whole buckets), f counted as 1 at least; 1, which mixes nothing, if there are fewer updates than that."""
+        """Updates in a bucket, 1 or more (the paper's s). None: the most that leave 2f + 3 buckets (Krum's condition;
+        the paper's delta_max/delta in whole buckets), f counted as 1 at least; 1, which mixes nothing, if there are
+        fewer updates than that."""
         seed: int = field(default=0, metadata={"low": 0})
-        """Which updates share a bucket."""
+        """Which updates share a bucket, 0 or more."""
 
     def n_rows(self, n_clients: int, n_byzantine: int) -> int:
         """Number of buckets (see `Mixer.n_rows`)."""
@@ -117,7 +125,11 @@ class Bucketing(Mixer):
 class AdaptiveClipping(Mixer):
     """The floor(2 f/n (n - f)) largest updates clipped to the norm of the next one.
 
-    Source: Allouah et al., Adaptive Gradient Clipping for Robust Federated Learning (ICLR 2025), algorithm 2 (ARC).
+    Withstands f < n/2 with a rule after it that does, whose guarantee it keeps; it bounds what the malicious can do
+    where the start is good, and assumes nothing of the data.
+
+    Source: Allouah et al., Adaptive Gradient Clipping for Robust Federated Learning (ICLR 2025), adaptive robust
+    clipping (ARC).
 
     >>> import strategies
     >>> strategies.create("arc", "mean", n_byzantine=1).aggregate(torch.tensor([[1.0], [2.0], [300.0]])).update
@@ -126,11 +138,12 @@ class AdaptiveClipping(Mixer):
 
     name: ClassVar[str] = "arc"
     summary: ClassVar[str] = "the 2 f/n (n - f) largest updates clipped to the norm of the next (f = n_byzantine)"
-    source: ClassVar[str] = "Allouah et al. 2025, algorithm 2"
+    source: ClassVar[str] = "Allouah et al. 2025 (ARC)"
+    breakdown: ClassVar[str] = "n > 2f"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RobustSettings):
-        """Settings of `arc`."""
+        """Settings of `arc`; auto is .3 of the clients, always within the theory's n > 2f."""
 
     def matrix(self, gram: Gram) -> Mixing:
         """The clip factors on the diagonal (see `Mixer.matrix`)."""
@@ -143,7 +156,10 @@ class AdaptiveClipping(Mixer):
 class StaticClipping(Mixer):
     """Every update clipped to a fixed norm.
 
-    Source: Sun et al., Can You Really Backdoor Federated Learning? (2019), section 4.
+    Withstands size only, whatever the number of malicious clients; it assumes that honest updates are about as large as
+    the norm given.
+
+    Source: Sun et al., Can You Really Backdoor Federated Learning? (2019), norm thresholding of updates.
 
     >>> import strategies
     >>> strategies.create("static_clipping", "mean", max_norm=2.0).aggregate(torch.tensor([[1.0], [300.0]])).update
@@ -152,7 +168,8 @@ class StaticClipping(Mixer):
 
     name: ClassVar[str] = "static_clipping"
     summary: ClassVar[str] = "every update clipped to the norm max_norm"
-    source: ClassVar[str] = "Sun et al. 2019, section 4"
+    source: ClassVar[str] = "Sun et al. 2019 (norm thresholding)"
+    breakdown: ClassVar[str] = "size only"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RuleSettings):

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from strategies.aggregation import EvidenceKind
 from strategies.base import Call, Gram, GramRule, Weights
 from strategies.points import LastPointRule, PointRule, columnwise_median, evidence_row
 from strategies.registry import register
@@ -28,12 +29,12 @@ def equal_weights(rows: Tensor, *, n: int) -> Tensor:
 class ComparativeGradientElimination(GramRule):
     """Mean of the n - f updates of smallest norm.
 
-    Withstands f < n/2 when the honest agree (their costs have a minimum in common); it stops what is too large, not
-    what points the wrong way. Of equal norms the earlier update stays. The paper adds the gradients up; the mean is
-    the same direction at the size of an update.
+    Withstands f < n/2 under the assumption that the honest agree (their costs have a minimum in common); it stops what
+    is too large, not what points the wrong way. Of equal norms the earlier update stays. The paper adds the gradients
+    up; the mean is the same direction at the size of an update, as in its reference implementations.
 
-    Source: Gupta, Liu and Vaidya, Byzantine Fault-Tolerant Distributed Machine Learning Using Norm-Based Comparative
-    Gradient Elimination (DSN-W 2021), algorithm 1.
+    Source: Gupta, Liu and Vaidya, Byzantine Fault-Tolerant Distributed Machine Learning Using Stochastic Gradient
+    Descent (SGD) and Norm-Based Comparative Gradient Elimination (CGE) (2020; DSN-W 2021), the CGE filter.
 
     >>> rule = ComparativeGradientElimination(ComparativeGradientElimination.Settings(n_byzantine=1))
     >>> rule.aggregate(torch.tensor([[1.0], [2.0], [-9.0]])).update
@@ -42,7 +43,8 @@ class ComparativeGradientElimination(GramRule):
 
     name: ClassVar[str] = "cge"
     summary: ClassVar[str] = "mean of the n - n_byzantine updates of smallest norm"
-    source: ClassVar[str] = "Gupta, Liu and Vaidya 2021, algorithm 1"
+    source: ClassVar[str] = "Gupta, Liu and Vaidya 2021 (CGE)"
+    breakdown: ClassVar[str] = "n > 2f"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RobustSettings):
@@ -58,9 +60,10 @@ class ComparativeGradientElimination(GramRule):
 class Aksel(PointRule):
     """Mean of the updates that lie closest to the coordinate-wise median.
 
-    Withstands f < n/2: with "half", more than half of the updates decide how far is too far.
+    Withstands f < n/2: the updates averaged are as near to the median as some honest one. It assumes clients with like
+    data, as the median does.
 
-    Source: Boussetta et al., AKSEL: Fast Byzantine SGD (OPODIS 2020), algorithm 1.
+    Source: Boussetta et al., AKSEL: Fast Byzantine SGD (OPODIS 2020); the number kept is that of its authors' code.
 
     >>> Aksel().aggregate(torch.tensor([[1.0], [2.0], [4.0], [9.0]])).update
     tensor([3.])
@@ -68,14 +71,16 @@ class Aksel(PointRule):
 
     name: ClassVar[str] = "aksel"
     summary: ClassVar[str] = "mean of the updates closest to the coordinate-wise median"
-    source: ClassVar[str] = "Boussetta et al. 2020, algorithm 1"
+    source: ClassVar[str] = "Boussetta et al. 2020 (AKSEL)"
+    breakdown: ClassVar[str] = "n > 2f"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RobustSettings):
         """Settings of `aksel`."""
 
         keep: Literal["half", "n-f"] = "half"
-        """How many are averaged: those up to the (lower) median distance (the paper), or n - f (the package krum)."""
+        """How many are averaged: those up to the (lower) median distance (its authors' default, where n_byzantine
+        doesn't matter), or n - f (the package krum)."""
 
     def points(self, updates: Updates, call: Call) -> list[Tensor]:  # noqa: ARG002 -- the median needs no evidence
         """The coordinate-wise median (see `PointRule.points`)."""
@@ -95,10 +100,13 @@ class Aksel(PointRule):
 class Monna(LastPointRule):
     """Mean of the n - f updates nearest to one that is trusted, `Evidence.root`.
 
-    In the paper every node trusts its own update and averages what comes from its neighbours with it. Withstands
-    f < n/2 by the trust; if the trusted update is to be among those averaged, give it as one of the updates too.
+    Withstands f < n/2, by the assumption that the trusted update is honest: what is averaged is as near to it as some
+    honest update. In the paper every node trusts its own update and averages what comes from its neighbours with it,
+    and the guarantee for all nodes together asks for fewer malicious ones. If the trusted update is to be among those
+    averaged, give it as one of the updates too.
 
-    Source: Farhadkhani et al., Robust Collaborative Learning with Linear Gradient Overhead (ICML 2023), algorithm 1.
+    Source: Farhadkhani et al., Robust Collaborative Learning with Linear Gradient Overhead (ICML 2023), MoNNA's
+    nearest-neighbour averaging.
 
     >>> from strategies import Evidence
     >>> rule = Monna(Monna.Settings(n_byzantine=1))
@@ -108,7 +116,9 @@ class Monna(LastPointRule):
 
     name: ClassVar[str] = "monna"
     summary: ClassVar[str] = "mean of the n - n_byzantine updates nearest to a trusted one (needs evidence: root)"
-    source: ClassVar[str] = "Farhadkhani et al. 2023, algorithm 1"
+    source: ClassVar[str] = "Farhadkhani et al. 2023 (MoNNA)"
+    breakdown: ClassVar[str] = "n > 2f"
+    evidence: ClassVar[frozenset[EvidenceKind]] = frozenset({"root"})
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RobustSettings):

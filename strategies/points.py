@@ -1,7 +1,7 @@
 """Rules that weigh rows by where they lie to points that no client sent: the origin, a centre, a trusted update."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from torch import Tensor
 from strategies.aggregation import Call, Combined
 from strategies.base import Gram, GramRule, sum_of_rows
 from strategies.errors import EvidenceError
-from strategies.kernels import gram_about, median_of_columns
+from strategies.kernels import median_of_columns
 from strategies.updates import DerivedUpdates, Updates
 
 __all__ = ["LastPointRule", "PointRule", "WithPoints", "columnwise_median", "evidence_row", "origin"]
@@ -36,12 +36,16 @@ class WithPoints(DerivedUpdates):
         """Number of updates and points."""
         return self._base.n + len(self._points)
 
-    def blocks(self, columns: int | None = None) -> Iterator[tuple[int, Tensor]]:
-        """Walk over the columns; every block is a new tensor (see `Updates.blocks`)."""
-        for start, block in self._base.blocks(columns):
-            stop = start + block.shape[1]
-            below = [point[start:stop].to(device=self.device, dtype=block.dtype)[None] for point in self._points]
-            yield start, torch.cat([block, *below])
+    def block(self, start: int, stop: int) -> Tensor:
+        """Some columns of updates and points, in a new tensor (see `Updates.block`)."""
+        return self.copied(start, stop, torch.empty(self.n, stop - start, dtype=self.dtype, device=self.device))
+
+    def copied(self, start: int, stop: int, out: Tensor) -> Tensor:
+        """Copy some columns of updates and points (see `Updates.copied`)."""
+        self._base.copied(start, stop, out[: self._base.n])
+        for mine, point in zip(out[self._base.n :], self._points, strict=True):
+            mine.copy_(point[start:stop])
+        return out
 
     def rows(self, indices: Sequence[int]) -> Updates:
         """Some of the rows; points come after updates (see `Updates.rows`)."""
@@ -108,14 +112,7 @@ class LastPointRule(PointRule):
 
     def gram(self, both: Updates, call: Call) -> Gram:
         """The Gram matrix of rows and points, about the last point (see `PointRule.gram`)."""
-
-        def products() -> Tensor:
-            return gram_about(both.blocks(), n_rows=both.n, centre=both.n - 1, wide=True)
-
-        def shared() -> Tensor:
-            raise AssertionError("rows are mixed before any point is added to them, never after")
-
-        return Gram(norms=both.norms(), call=call, products=products, shared=shared)
+        return Gram.about(both, call, centre=both.n - 1, wide=True)
 
 
 def origin(updates: Updates) -> Tensor:
@@ -126,8 +123,11 @@ def origin(updates: Updates) -> Tensor:
 def columnwise_median(updates: Updates) -> Tensor:
     """(n_params,) the median of every coordinate, in the updates' type."""
     median = torch.empty(updates.d, dtype=updates.dtype, device=updates.device)
-    for start, block in updates.blocks():
-        median[start : start + block.shape[1]] = median_of_columns(block)
+
+    def fill(start: int, block: Tensor) -> None:
+        median[start : start + block.shape[1]] = median_of_columns(block.to(torch.float64))
+
+    updates.each_block(fill)
     return median
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
+from strategies.aggregation import EvidenceKind
 from strategies.base import Aggregator, Mixer
 from strategies.composition import Composition
 from strategies.errors import SettingsError, StrategyError, UnknownStrategyError
@@ -14,9 +15,11 @@ from strategies.settings import RuleSettings, make
 
 ENTRY_POINTS = "subnet.strategies"
 Kind: TypeAlias = Literal["rule", "mixer"]
-_Part: TypeAlias = type[Aggregator] | type[Mixer]
-_PARTS: dict[str, _Part] = {}
-_Registered = TypeVar("_Registered", bound=_Part)
+Part: TypeAlias = type[Aggregator] | type[Mixer]
+_PARTS: dict[str, Part] = {}
+_Registered = TypeVar("_Registered", bound=Part)
+# what a class says of itself
+_SAID = ("name", "summary", "source")
 
 
 class Description(NamedTuple):
@@ -29,6 +32,10 @@ class Description(NamedTuple):
     """Default value by setting."""
     kind: Kind
     """A rule stands alone or last; a mixer comes before a rule: `create("nnm", "median")`, or "nnm+median"."""
+    breakdown: str
+    """How many of n clients may be malicious, in short."""
+    evidence: tuple[EvidenceKind, ...]
+    """The kinds of evidence that it reads, in alphabetical order."""
 
 
 def register(cls: _Registered) -> _Registered:
@@ -46,7 +53,7 @@ def register(cls: _Registered) -> _Registered:
     known = _PARTS.setdefault(cls.name, cls)
     if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
         raise StrategyError(
-            f"the {_kind(known)} {cls.name!r} is {known.__module__}:{known.__qualname__} already",
+            f"the {kind_of(known)} {cls.name!r} is {known.__module__}:{known.__qualname__} already",
             remedy=f"give {cls.__module__}:{cls.__qualname__} a name of its own",
         )
     _PARTS[cls.name] = cls
@@ -63,25 +70,40 @@ def names(kind: Kind = "rule") -> list[str]:
     Returns:
         The names.
     """
-    found = {name for name, cls in _PARTS.items() if _kind(cls) == kind}
+    found = {name for name, cls in _PARTS.items() if kind_of(cls) == kind}
     return sorted(found | _plugins().keys() if kind == "rule" else found)
 
 
-def describe() -> list[Description]:
-    """Every registered rule and mixer in short: the rules in alphabetical order, then the mixers.
+def describe(*wanted: str) -> list[Description]:
+    """Rules and mixers in short.
+
+    Args:
+        *wanted: Their names or import paths; by default every registered one, the rules in alphabetical order, then
+            the mixers.
 
     Returns:
-        Name, summary, source, the settings with their defaults, and the kind.
-
-    Raises:
-        UnknownStrategyError: A plug-in doesn't load.
+        One description each; that of a plug-in that doesn't load says so in its summary.
     """
-    found = []
-    for name in [*names(), *names("mixer")]:
-        part = _lookup(name)
-        settings = {field.name: field.default for field in dataclasses.fields(part.Settings)}
-        found.append(Description(name, part.summary, part.source, settings, _kind(part)))
+    if wanted:
+        return [_described(name) for name in wanted]
+    found = [_described(name) for name in [*names(), *names("mixer")]]
     return sorted(found, key=lambda row: (row.kind == "mixer", row.name))
+
+
+def _described(name: str) -> Description:
+    try:
+        part = lookup(name)
+    except UnknownStrategyError as error:
+        return Description(name, error.message, "", {}, "rule", "", ())
+    return Description(
+        name=name,
+        summary=part.summary,
+        source=part.source,
+        settings={field.name: field.default for field in dataclasses.fields(part.Settings)},
+        kind=kind_of(part),
+        breakdown=part.breakdown,
+        evidence=tuple(sorted(part.evidence)),
+    )
 
 
 def create(*parts: str, **settings: object) -> Aggregator:
@@ -105,7 +127,7 @@ def create(*parts: str, **settings: object) -> Aggregator:
     wanted = [name for part in parts for name in part.split("+")]
     if not wanted:
         raise UnknownStrategyError("no strategy is named", remedy=f"give one of: {', '.join(names())}")
-    classes = [_lookup(name) for name in wanted]
+    classes = [lookup(name) for name in wanted]
     mixers = [cls for cls in classes[:-1] if issubclass(cls, Mixer)]
     rule = classes[-1]
     if not issubclass(rule, Aggregator):
@@ -125,11 +147,12 @@ def create(*parts: str, **settings: object) -> Aggregator:
     return Composition(first, last) if first else last
 
 
-def _kind(cls: _Part) -> Kind:
+def kind_of(cls: Part) -> Kind:
+    """Whether a class is a rule or a mixer."""
     return "mixer" if issubclass(cls, Mixer) else "rule"
 
 
-def _all_known(classes: Sequence[_Part], settings: Mapping[str, object]) -> None:
+def _all_known(classes: Sequence[Part], settings: Mapping[str, object]) -> None:
     """Refuse a setting that no part has."""
     allowed = {cls.name: [field.name for field in dataclasses.fields(cls.Settings)] for cls in classes}
     unknown = sorted(settings.keys() - {name for of_part in allowed.values() for name in of_part})
@@ -140,7 +163,7 @@ def _all_known(classes: Sequence[_Part], settings: Mapping[str, object]) -> None
         )
 
 
-def _made(cls: _Part, settings: Mapping[str, object]) -> RuleSettings:
+def _made(cls: Part, settings: Mapping[str, object]) -> RuleSettings:
     """A part's settings, out of those for all."""
     own = {field.name for field in dataclasses.fields(cls.Settings)}
     try:
@@ -154,8 +177,12 @@ def _plugins() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINTS) if point.name not in _PARTS}
 
 
-def _lookup(name: str) -> _Part:
-    """The class of a name, an entry point or an import path."""
+def lookup(name: str) -> Part:
+    """The class of one name, entry point or import path.
+
+    Raises:
+        UnknownStrategyError: There is none, or it doesn't load.
+    """
     if name in _PARTS:
         return _PARTS[name]
     point = _plugins().get(name)
@@ -169,7 +196,7 @@ def _lookup(name: str) -> _Part:
     return _loaded(name, point)
 
 
-def _loaded(name: str, point: EntryPoint | None) -> _Part:
+def _loaded(name: str, point: EntryPoint | None) -> Part:
     """The class behind an entry point, or behind `package.module:Class`."""
     try:
         if point is None:
@@ -177,7 +204,7 @@ def _loaded(name: str, point: EntryPoint | None) -> _Part:
             found = getattr(importlib.import_module(module), attribute)
         else:
             found = point.load()
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         raise UnknownStrategyError(
             f"the strategy {name!r} doesn't load: {error}",
             remedy="check the import path, and that its package is installed",
@@ -185,5 +212,11 @@ def _loaded(name: str, point: EntryPoint | None) -> _Part:
     if not (isinstance(found, type) and issubclass(found, Aggregator | Mixer)):
         raise UnknownStrategyError(
             f"{name!r} is {found!r}, not a subclass of strategies.Aggregator", remedy="name an Aggregator class"
+        )
+    missing = sorted({*found.__abstractmethods__, *(said for said in _SAID if not hasattr(found, said))})
+    if missing:
+        raise UnknownStrategyError(
+            f"the strategy {name!r} doesn't say its {', '.join(missing)}",
+            remedy="see examples/custom_strategy for what a class has to say",
         )
     return found

@@ -27,7 +27,7 @@ class RuleSettings:
             value = getattr(self, field.name)
             if not _fits(value, hints[field.name]):
                 raise SettingsError(
-                    f"{field.name}={value!r} is not {_spell(hints[field.name])}",
+                    f"{field.name}={value!r} is not {spell(hints[field.name])}",
                     remedy=f"leave it out for the default, {field.default!r}",
                 )
             low, high = field.metadata.get("low", -math.inf), field.metadata.get("high", math.inf)
@@ -42,7 +42,9 @@ class RuleSettings:
 class RobustSettings(RuleSettings):
     """Settings of a rule that withstands a number of Byzantine clients."""
 
-    n_byzantine: NByzantine = "auto"
+    n_byzantine: NByzantine = dataclasses.field(
+        default="auto", metadata={"range": "0 or more, a share below 0.5, or auto"}
+    )
     """How many of a call's clients may be malicious: a count (int), a share of them (float in [0, .5), rounded down) or
     "auto": a share of .3, which is what the default rule `credit_gated` gives up too, or the most that the rule's
     theory allows where that is less. Non-finite updates count among them."""
@@ -166,10 +168,14 @@ def _fits(value: object, hint: Any) -> bool:
     return isinstance(value, _CHECKS[hint]) and value == value  # noqa: PLR0124 -- only NaN differs from itself
 
 
-def _spell(hint: Any) -> str:
-    """A type in words, for an error message."""
+def spell(hint: Any) -> str:
+    """A field's type in words.
+
+    >>> spell(int | Literal["n-f"] | None)
+    "a whole number or 'n-f' or None"
+    """
     if get_origin(hint) in _UNIONS:
-        return " or ".join(_spell(part) for part in get_args(hint))
+        return " or ".join(spell(part) for part in get_args(hint))
     if get_origin(hint) is Literal:
         return " or ".join(repr(part) for part in get_args(hint))
     return _SPELLED[hint]

@@ -60,7 +60,7 @@ def filtered(counts: Tensor, along: Tensor) -> Tensor:
         (n,) float64.
 
     Source: Diakonikolas et al., Being Robust (in High Dimensions) Can Be Practical (ICML 2017), as the soft filter of
-    Steinhardt, Robust Learning: Information Theory and Algorithms (2018), algorithm 2.
+    Steinhardt, Robust Learning: Information Theory and Algorithms (2018).
 
     >>> filtered(torch.ones(3), torch.tensor([0.0, 1.0, -2.0]))
     tensor([1.0000, 0.7500, 0.0000])
@@ -76,9 +76,12 @@ class CovarianceBoundAgnosticFilter(GramRule):
     """Weighted mean at the smallest top variance met while filtering along the top direction again and again.
 
     Every step takes all weight from one row at least, so it ends after n steps whatever the values. Filtering stops
-    when n - 2f or less of the weight is left. Withstands f < n/2 without knowing how much the honest vary.
+    when n - 2f or less of the weight is left. Withstands f < n/2, with an error that goes by the honest updates'
+    largest variance in any one direction, and assumes nothing of that variance. Eigenvalues are exact (byzfl: one step
+    of the power method from a random start).
 
-    Source: Allouah et al., Towards Trustworthy Federated Learning with Untrusted Participants (ICML 2025), algorithm 2.
+    Source: Allouah, Guerraoui and Stephan, Towards Trustworthy Federated Learning with Untrusted Participants (ICML
+    2025), algorithm 2.
 
     >>> rule = CovarianceBoundAgnosticFilter(CovarianceBoundAgnosticFilter.Settings(n_byzantine=1))
     >>> rule.aggregate(torch.tensor([[1.0], [1.0], [1.0], [1e30]])).update
@@ -87,7 +90,8 @@ class CovarianceBoundAgnosticFilter(GramRule):
 
     name: ClassVar[str] = "caf"
     summary: ClassVar[str] = "weighted mean after filtering along the top variance, with no bound on it given"
-    source: ClassVar[str] = "Allouah et al. 2025, algorithm 2"
+    source: ClassVar[str] = "Allouah, Guerraoui and Stephan 2025, algorithm 2"
+    breakdown: ClassVar[str] = "n > 2f"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RobustSettings):
@@ -114,10 +118,12 @@ class FilterL2(GramRule):
 
     It is suspicious above `expansion` times sigma squared. Filtering also ends when n - 2f or less of the weight would
     be left: then honest rows have lost more than the f malicious ones can have. Withstands a small share of malicious
-    clients (the analysis: below 1/12); error of the order of sigma times its root, whatever the dimension.
+    clients (its analysis: at most a twelfth), with an error of the order of sigma times that share's root, whatever the
+    dimension; it assumes that sigma, given or estimated, bounds the honest updates' deviation in every direction.
 
-    Source: Steinhardt, Robust Learning: Information Theory and Algorithms (2018), algorithm 2 (FilterL2), for a known
-    sigma; the estimate of sigma is this package's.
+    Source: Steinhardt, Robust Learning: Information Theory and Algorithms (2018), filtering for bounded covariance, for
+    a known sigma; in federated learning Zhu et al., Byzantine-Robust Federated Learning with Optimal Statistical Rates
+    (2023). The estimate of sigma is this package's.
 
     >>> rule = FilterL2(FilterL2.Settings(n_byzantine=1, sigma=0.1))
     >>> rule.aggregate(torch.tensor([[1.0], [1.0], [1.0], [1e30]])).update
@@ -126,15 +132,16 @@ class FilterL2(GramRule):
 
     name: ClassVar[str] = "filter_l2"
     summary: ClassVar[str] = "weighted mean after filtering along the top variance until it is at most sigma's"
-    source: ClassVar[str] = "Steinhardt 2018, algorithm 2"
+    source: ClassVar[str] = "Steinhardt 2018 (filtering); Zhu et al. 2023"
+    breakdown: ClassVar[str] = "n >= 12f"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RobustSettings):
         """Settings of `filter_l2`; auto is .3 of the clients, always within n > 2f."""
 
         sigma: float | None = field(default=None, metadata={"low": 0.0, "high": 1e150})
-        """Standard deviation of the honest updates in any direction, in their unit. None: in every step estimated along
-        the top direction from the median distance to the median there, as of a normal distribution."""
+        """Standard deviation of the honest updates in any direction, 0 or more, in their unit. None: in every step
+        estimated along the top direction from the median distance to the median there, as of a normal distribution."""
         expansion: float = field(default=20.0, metadata={"low": 1.0, "high": 1e6})
         """How many times sigma squared the top variance may be, 1 or more (20 in Zhu et al.'s code)."""
 
@@ -166,11 +173,12 @@ class DivideAndConquer(Aggregator):
 
     In each iteration, of `columns` random coordinates, the filter_share * f rows farthest out along the top direction
     are marked; the result is the mean of the rows never marked, or of those marked least often if there are none.
-    Withstands f < n/2 in its theory where malicious updates move the mean by more than the honest vary. The coordinates
-    depend on the seed alone (drawn with replacement, counted once): a secret one can't be evaded, and makes a result
-    that only its holder can replay.
+    Withstands f < n/2 in its theory, which assumes that malicious updates move the mean by more than the honest vary.
+    The coordinates depend on the seed alone: a secret one can't be evaded, and makes a result that only its holder can
+    replay.
 
-    Source: Shejwalkar and Houmansadr, Manipulating the Byzantine (NDSS 2021), algorithm 2.
+    Source: Shejwalkar and Houmansadr, Manipulating the Byzantine: Optimizing Model Poisoning Attacks and Defenses for
+    Federated Learning (NDSS 2021), divide and conquer (DnC).
 
     >>> rule = DivideAndConquer(DivideAndConquer.Settings(n_byzantine=1))
     >>> rule.aggregate(torch.tensor([[1.0], [2.0], [1e30]])).update
@@ -179,20 +187,21 @@ class DivideAndConquer(Aggregator):
 
     name: ClassVar[str] = "dnc"
     summary: ClassVar[str] = "mean of the updates that aren't outliers along the top direction of sampled columns"
-    source: ClassVar[str] = "Shejwalkar and Houmansadr 2021, algorithm 2"
+    source: ClassVar[str] = "Shejwalkar and Houmansadr 2021 (DnC)"
+    breakdown: ClassVar[str] = "n > 2f"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RobustSettings):
         """Settings of `dnc`."""
 
         columns: int = field(default=10_000, metadata={"low": 1, "high": 10_000_000})
-        """Coordinates sampled in an iteration (the paper's b)."""
+        """Different coordinates sampled in an iteration, 1 to 10 million (the paper's b); all if there are no more."""
         iterations: int = field(default=1, metadata={"low": 1, "high": 1_000})
-        """How many samples are looked at (the paper's niters)."""
+        """How many samples are looked at, 1 to 1,000 (the paper's niters)."""
         filter_share: float = field(default=1.0, metadata={"low": 0.0, "high": 2.0})
-        """How many rows are marked in an iteration, in parts of n_byzantine (the paper's c)."""
+        """How many rows are marked in an iteration, in parts of n_byzantine, 0 to 2 (the paper's c)."""
         seed: int = field(default=0, metadata={"low": 0, "high": 2**63 - 1})
-        """Which coordinates are sampled."""
+        """Which coordinates are sampled, 0 or more."""
 
     def combine(self, updates: Updates, call: Call) -> Combined:
         """Mark by the samples' Gram matrices, then add up (see `Aggregator.combine`)."""
@@ -212,9 +221,25 @@ def _sampled(updates: Updates, columns: int, generator: torch.Generator) -> Upda
     """Some columns of the updates, or all if there are no more than asked for."""
     if columns >= updates.d:
         return updates
-    wanted = torch.unique(torch.randint(updates.d, (columns,), generator=generator))
+    wanted = _different(columns, below=updates.d, generator=generator)
     found = []
     for start, block in updates.blocks():
         inside = wanted[(wanted >= start) & (wanted < start + block.shape[1])] - start
         found.append(block[:, inside.to(block.device)])
     return Updates(torch.cat(found, dim=1))
+
+
+def _different(count: int, *, below: int, generator: torch.Generator) -> Tensor:
+    """(count,) different numbers below another, ascending; any set of so many is as likely as any other.
+
+    No permutation of all numbers is made: what is few, the numbers or those left out, is drawn until it is complete.
+    """
+    few = min(count, below - count)
+    drawn = torch.empty(0, dtype=torch.long)
+    while len(drawn) < few:
+        drawn = torch.unique(torch.cat([drawn, torch.randint(below, (few - len(drawn),), generator=generator)]))
+    if few == count:
+        return drawn
+    left = torch.ones(below, dtype=torch.bool)
+    left[drawn] = False
+    return left.nonzero().flatten()

@@ -129,12 +129,13 @@ def minimum_diameter_subset(distances: Tensor, *, n_removed: int) -> list[int]:
 class MinimumDiameterAveraging(GramRule):
     """Mean of the n - f updates whose largest distance from each other is smallest.
 
-    Withstands f < n/2, and among the rules of this kind has the best guarantee for its variance; the exact search may
-    take exponentially long in f, and gives up with an error that names other rules. Of several best subsets the first
-    in lexicographic order is taken.
+    Withstands f < n/2: a malicious update among those averaged is no farther from the honest ones there than the honest
+    can be from each other. Its error grows with that diameter, so it assumes clients with like data. The exact search
+    may take exponentially long in f, and gives up with an error that names other rules. Of several best subsets the
+    first in lexicographic order is taken.
 
-    Source: Rousseeuw, Multivariate Estimation with High Breakdown Point (1985); as a rule, El Mhamdi et al., The Hidden
-    Vulnerability of Distributed Learning in Byzantium (ICML 2018), section 2.3 ("Brute").
+    Source: Rousseeuw, Multivariate Estimation with High Breakdown Point (1985); as a rule, El Mhamdi et al., Genuinely
+    Distributed Byzantine Machine Learning (PODC 2020), minimum-diameter averaging.
 
     >>> rule = MinimumDiameterAveraging(MinimumDiameterAveraging.Settings(n_byzantine=1))
     >>> rule.aggregate(torch.tensor([[1.0], [2.0], [-9.0]])).update
@@ -143,7 +144,8 @@ class MinimumDiameterAveraging(GramRule):
 
     name: ClassVar[str] = "mda"
     summary: ClassVar[str] = "mean of the n - n_byzantine updates of the smallest diameter (exact search)"
-    source: ClassVar[str] = "Rousseeuw 1985; El Mhamdi et al. 2018, section 2.3"
+    source: ClassVar[str] = "Rousseeuw 1985; El Mhamdi et al. 2020 (MDA)"
+    breakdown: ClassVar[str] = "n > 2f"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RobustSettings):
@@ -159,12 +161,13 @@ class MinimumDiameterAveraging(GramRule):
 class SmallestMaximumEigenvalueAveraging(GramRule):
     """Mean of the n - f updates whose covariance has the smallest largest eigenvalue.
 
-    Withstands f < n/2 with the best guarantee known for its variance. Every subset is looked at, so it is for few
-    clients: "auto" stays at numbers of which there are 2,000 subsets at most, and a count that makes more than 50,000
-    is refused. Of equal subsets the first in lexicographic order is taken.
+    Withstands f < n/2; its error goes by the honest updates' largest variance in any one direction, where that of most
+    rules goes by the sum over all of them, and it assumes nothing else of them. Every subset is looked at, so it is for
+    few clients: "auto" stays at numbers of which there are 2,000 subsets at most, and a count that makes more than
+    50,000 is refused. Of equal subsets the first in lexicographic order is taken. Eigenvalues are exact (byzfl: one
+    step of the power method from a random start).
 
-    Source: Allouah et al., Robust Distributed Learning: Tight Error Bounds and Breakdown Point under Data Heterogeneity
-    (2023) and On the Privacy-Robustness-Utility Trilemma in Distributed Learning (ICML 2023), section 4.
+    Source: Allouah et al., On the Privacy-Robustness-Utility Trilemma in Distributed Learning (ICML 2023), SMEA.
 
     >>> rule = SmallestMaximumEigenvalueAveraging(SmallestMaximumEigenvalueAveraging.Settings(n_byzantine=1))
     >>> rule.aggregate(torch.tensor([[1.0], [2.0], [-9.0]])).update
@@ -173,11 +176,12 @@ class SmallestMaximumEigenvalueAveraging(GramRule):
 
     name: ClassVar[str] = "smea"
     summary: ClassVar[str] = "mean of the n - n_byzantine updates of the smallest top variance (every subset)"
-    source: ClassVar[str] = "Allouah et al. 2023 (Trilemma), section 4"
+    source: ClassVar[str] = "Allouah et al. 2023 (SMEA)"
+    breakdown: ClassVar[str] = "n > 2f"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RobustSettings):
-        """Settings of `smea`."""
+        """Settings of `smea`; see the rule for what auto and counts may be."""
 
     def most_byzantine(self, n_clients: int) -> int:
         """As many as leave 2,000 subsets at most (see `Aggregator.most_byzantine`)."""

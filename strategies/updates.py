@@ -5,15 +5,16 @@ state dict or a slice of a file on disk; rules read all of them through the same
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias, Union
+from typing import TypeAlias, TypeVar, Union
 
 import torch
 from torch import Tensor
 
 from strategies.errors import UpdatesError
-from strategies.kernels import one_thread, row_norms
+from strategies.kernels import row_squares
+from strategies.threads import in_order, one_thread
 
 # A block that stays in the cache is read from memory once, whatever is done to it. Measured on a core with 1 MiB of L2
 # and a shared L3 of 32 MiB, at 20 clients: medians take 56, 40 and 31 ms a million parameters with blocks of .5, 1 and
@@ -22,9 +23,16 @@ BLOCK_BYTES = 2 * 2**20
 _LEAST_COLUMNS = 512
 # sums of squared distances between rows of this norm stay well inside float64's range (1.8e308)
 _MOST_NORM = 1e150
+# no square of a row between these leaves float32's range on the way, or all of it below
+_FLOAT32_NORMS = (1e-12, 1e15)
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
+_Result = TypeVar("_Result")
 UpdatesLike: TypeAlias = Union["Updates", Tensor, Sequence[Tensor], Sequence[Mapping[str, Tensor]]]
+
+
+def _nothing(result: object) -> None:
+    """Take a result that says nothing."""
 
 
 class Updates:
@@ -141,16 +149,66 @@ class Updates:
         Raises:
             UpdatesError: `columns` below 1.
         """
-        dtype, d = self.dtype, self.d
-        step = max(_LEAST_COLUMNS, BLOCK_BYTES // (self.n * dtype.itemsize)) if columns is None else columns
+        for start, stop in self._spans(columns):
+            yield start, self.block(start, stop)
+
+    def each_block(self, work: Callable[[int, Tensor], _Result], take: Callable[[_Result], object] = _nothing) -> None:
+        """Work on all blocks, as many at a time as torch has threads, and take the results in the columns' order.
+
+        Args:
+            work: Called with `(start, block)` as `blocks` yields them, in a thread of its own.
+            take: Called with each result, in the calling thread.
+        """
+        self.each_span(lambda start, stop: work(start, self.block(start, stop)), take)
+
+    def each_span(self, work: Callable[[int, int], _Result], take: Callable[[_Result], object] = _nothing) -> None:
+        """As `each_block`, for work that reads the columns itself.
+
+        Args:
+            work: Called with a block's first column and the one after its last.
+            take: Called with each result, in the calling thread.
+        """
+        with one_thread() as found, torch.no_grad():
+            n_threads = found if self.device.type == "cpu" else 1
+            in_order(lambda span: work(*span), self._spans(None), take, n_threads=n_threads)
+
+    def block(self, start: int, stop: int) -> Tensor:
+        """Some columns of all rows.
+
+        Args:
+            start: The first, in `[0, d)`.
+            stop: The one after the last, in `(start, d]`.
+
+        Returns:
+            (n, stop - start) of the updates' type; a view where they are one tensor of that type.
+        """
+        if self._dense is not None:
+            return self._dense[:, start:stop].to(self.dtype)
+        return self.copied(start, stop, torch.empty(self.n, stop - start, dtype=self.dtype, device=self.device))
+
+    def copied(self, start: int, stop: int, out: Tensor) -> Tensor:
+        """Copy some columns of all rows into a tensor.
+
+        Args:
+            start: As for `block`.
+            stop: As for `block`.
+            out: (n, stop - start) of any floating-point type, on the updates' device.
+
+        Returns:
+            `out`.
+        """
+        if self._dense is not None:
+            return out.copy_(self._dense[:, start:stop])
+        for mine, row in zip(out, self._rows, strict=True):
+            mine.copy_(_slice(row, start, stop))
+        return out
+
+    def _spans(self, columns: int | None) -> list[tuple[int, int]]:
+        """First column of every block, and the one after its last."""
+        step = max(_LEAST_COLUMNS, BLOCK_BYTES // (self.n * self.dtype.itemsize)) if columns is None else columns
         if step < 1:
             raise UpdatesError(f"a block of {columns} columns; it has 1 or more", remedy="leave columns out")
-        for start in range(0, d, step):
-            stop = min(start + step, d)
-            if self._dense is not None:
-                yield start, self._dense[:, start:stop].to(dtype)
-            else:
-                yield start, torch.stack([_slice(row, start, stop).to(dtype) for row in self._rows])
+        return [(start, min(start + step, self.d)) for start in range(0, self.d, step)]
 
     def rows(self, indices: Sequence[int]) -> "Updates":
         """Some of the clients, in the order given; nothing is copied.
@@ -194,8 +252,9 @@ class Updates:
             (n,) float64 on the CPU; not finite where a row isn't.
         """
         if self._norms is None:
-            with one_thread():
-                self._norms = row_norms(self.blocks(), n_rows=self.n)
+            squares = torch.zeros(self.n, dtype=torch.float64)
+            self.each_block(lambda _, block: row_squares(block), squares.add_)
+            self._norms = squares.sqrt_()
         return self._norms.clone()
 
     def finite(self) -> Tensor:
@@ -205,6 +264,17 @@ class Updates:
             (n,) bool on the CPU. Every finite float32 row passes; a float64 one needs a norm of 1e150 at most.
         """
         return self.norms() <= _MOST_NORM
+
+    def norm_limit(self) -> float:
+        """A norm that no row exceeds, without forming any row."""
+        return float(self.norms().max())
+
+    def within_float32(self) -> bool:
+        """Whether products of the rows' values stay within float32's range, so that they may be formed in it."""
+        norms = self.norms()
+        sizes = norms[norms > 0].tolist()
+        low, high = _FLOAT32_NORMS
+        return all(low <= size <= high for size in sizes)
 
     def _check(self) -> None:
         if self.d == 0:
@@ -272,7 +342,7 @@ def _layout(item: Mapping[str, Tensor], *, client: int) -> dict[str, tuple[int, 
 class DerivedUpdates(Updates):
     """Rows made out of another `Updates`' as they are read: of its width, type and device.
 
-    Subclasses give `n`, `blocks`, `rows` and `row`.
+    Subclasses give `n`, `block`, `copied`, `rows` and `row`.
 
     Args:
         base: What the rows are made of.

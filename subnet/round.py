@@ -15,7 +15,7 @@ from flwr.serverapp import Grid
 
 from clients import weights
 from clients.wire import Instruction, instruction_record
-from strategies import Evidence, StrategyError
+from strategies import StrategyError
 from subnet import draw
 from subnet.collect import Asked, Reply, send
 from subnet.collect import collect as collect_replies
@@ -24,6 +24,7 @@ from subnet.scoring.base import Field
 from subnet.screening import Expected, Screened, screen
 from subnet.settle import Aggregated, Opened, Played, Scored, Verdict, settle
 from subnet.state import Fixture, State
+from subnet.strategy import gather_evidence
 
 MESSAGE_SLACK_S = 60
 """Seconds that a message lives beyond the deadline, so that a late reply is late and not lost."""
@@ -148,14 +149,8 @@ def aggregate(fixture: Fixture, state: State, scored: Scored) -> Aggregated:
     field, appraisal = scored.field, scored.appraisal
     if appraisal is None or bool(appraisal.excluded(field).all()):
         return _nothing(state, field, why="no contribution could be used")
-    evidence = Evidence(
-        credit=appraisal.credit,
-        z=appraisal.z,
-        hotkeys=field.hotkeys,
-        gated=appraisal.excluded(field),
-        n_examples=torch.tensor(field.n_examples),
-    )
     try:
+        evidence = gather_evidence(fixture, state, scored.seed, field, appraisal)
         combined = fixture.strategy.aggregate(field.updates, evidence=evidence)
     except StrategyError as error:  # too few updates for the rule, say: the round is lost, not the validator
         return _nothing(state, field, why=f"{fixture.strategy.name}: {error.message}")

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import strategies
 from clients import weights
 from clients.seeds import seed_bytes
 from clients.task import Examples, Task
@@ -24,6 +23,7 @@ from subnet.scoring.objective import Objective
 from subnet.spec import FILE_NAME, Spec
 from subnet.state import Entropy, Fixture
 from subnet.store import Store, write_atomically
+from subnet.strategy import create_strategy
 from tokenomics.canonical import canonical_json
 from tokenomics.keys import Hotkey
 from tokenomics.ledger import Genesis, Ledger
@@ -153,6 +153,7 @@ def prepared(
     task: Task,
     folder: Path,
     *,
+    app_dir: Path,
     hotkey: Hotkey,
     entropy: Entropy,
     model_seed: int,
@@ -165,6 +166,7 @@ def prepared(
         spec: the rules.
         task: what is trained.
         folder: the run's folder, locked by the caller.
+        app_dir: the subnet's folder, which is searched for the strategy.
         hotkey: the validator's; its coldkey is the subnet's owner.
         entropy: nonces and message ids.
         model_seed: the first model is initialised with it.
@@ -189,7 +191,7 @@ def prepared(
             spec=spec,
             objective=objective,
             validation=validation,
-            strategy=strategies.create(spec.strategy.name, **spec.strategy.settings),
+            strategy=create_strategy(app_dir, spec.strategy.name, spec.strategy.settings),
             scorer=registry.create(spec.scoring),
             store=store,
             ledger=ledger,

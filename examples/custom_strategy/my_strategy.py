@@ -13,6 +13,8 @@ from strategies.settings import RuleSettings
 class TypicalNorm(GramRule):
     """Mean of the updates whose norms are closest to the median norm.
 
+    Withstands size only, as long as fewer than half of the clients are malicious.
+
     >>> TypicalNorm(TypicalNorm.Settings(keep_share=0.5)).aggregate(torch.tensor([[1.0], [2.0], [3.0], [90.0]])).update
     tensor([2.5000])
     """
@@ -20,6 +22,7 @@ class TypicalNorm(GramRule):
     name: ClassVar[str] = "typical_norm"
     summary: ClassVar[str] = "mean of the updates whose norms are closest to the median norm"
     source: ClassVar[str] = "examples/custom_strategy"
+    breakdown: ClassVar[str] = "size only"
 
     @dataclass(frozen=True, kw_only=True, slots=True)
     class Settings(RuleSettings):

@@ -131,6 +131,7 @@ def _validate(app_dir: Path, grid: Grid, settings: Settings) -> None:
             spec,
             load_task(app_dir, spec.subnet.task),
             folder,
+            app_dir=app_dir,
             hotkey=hotkey or _own_hotkey(folder),
             entropy=SystemEntropy(folder),
             model_seed=torch.seed(),

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import torch
 
-import strategies
 from clients.app import Simulation, create_client_app
 from clients.cast import kind, parse_cast
 from clients.partition import parse as parse_partition
@@ -26,6 +25,7 @@ from subnet.run_files import LEDGER_NAME
 from subnet.scoring import registry
 from subnet.spec import FILE_NAME, Spec
 from subnet.state import Fixture
+from subnet.strategy import create_strategy
 from tokenomics.canonical import content_hash
 from tokenomics.keys import Wallet
 from tokenomics.ledger import Ledger
@@ -67,7 +67,7 @@ class Scenario:
         Raises:
             SpecError, CastError, TaskError, StrategyError: the scenario can't be played.
         """
-        strategies.create(self.spec.strategy.name, **self.spec.strategy.settings)
+        create_strategy(self.app_dir, self.spec.strategy.name, self.spec.strategy.settings)
         registry.create(self.spec.scoring)
         self.participants(Path()).participant(0)
 
@@ -198,6 +198,7 @@ def open_fixture(scenario: Scenario, folder: Path, stop: threading.Event) -> Ite
             spec,
             task,
             folder,
+            app_dir=scenario.app_dir,
             hotkey=Wallet.from_seed(seed_bytes("validator", seed)).hotkey,
             entropy=SeededEntropy(seed),
             model_seed=int.from_bytes(seed_bytes("model", seed)[:4], "big"),

@@ -11,7 +11,7 @@ from strategies import Evidence, Updates
 from strategies.aggregation import Call, Combined
 from strategies.base import Aggregator, Gram
 from strategies.errors import EvidenceError, SettingsError, UpdatesError
-from strategies.kernels import selection_network
+from strategies.networks import selection_network
 
 
 def gram_of(updates, n_byzantine=0):

@@ -10,7 +10,7 @@ import strategies
 
 
 @pytest.mark.parametrize(
-    "name", ["strategies", *(m.name for m in pkgutil.iter_modules(strategies.__path__, "strategies."))]
+    "name", ["strategies", *(m.name for m in pkgutil.walk_packages(strategies.__path__, "strategies."))]
 )
 def test_examples_in_docstrings(name):
     """Every example gives what it says."""

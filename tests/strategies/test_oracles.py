@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import strategies
-from strategies import Evidence, Updates, subsets
+from strategies import Evidence, Updates, clusters, registry, spectral, subsets
 from strategies.errors import EvidenceError, SettingsError, TooFewClientsError, UpdatesError
 from strategies.kernels import mean_around_median
 from strategies.points import WithPoints, origin
@@ -25,7 +25,7 @@ def evidence_for(updates, seed=0):
     generator = torch.Generator().manual_seed(seed)
     credit = torch.randn(len(updates), generator=generator, dtype=torch.float64)
     root = torch.randn(updates.shape[1], generator=generator, dtype=torch.float64).to(updates.dtype)
-    return Evidence(credit=credit, z=credit, root=root)
+    return Evidence(credit=credit, z=credit, root=root, n_examples=torch.arange(1, len(updates) + 1))
 
 
 # the oracles: (n, d) arrays in, (d,) out
@@ -131,20 +131,24 @@ def fltrust(x, root):
     return np.sum(scaled, axis=0) / sum(trust) if sum(trust) > 0 else 0 * root
 
 
+def multi_krum(x, f, m, weights):
+    k = min(max(1, len(x) - f - 2), len(x) - 1)
+    scores = [sum(sorted(gap(a, b) ** 2 for j, b in enumerate(x) if j != i)[:k]) for i, a in enumerate(x)]
+    best = sorted(range(len(x)), key=lambda i: (scores[i], i))[:m]
+    return np.average(x[best], axis=0, weights=[weights[i] for i in best])
+
+
 def fools_gold(x):
     n = len(x)
     if n == 1:
         return x[0]
-    cs = [
-        [0.0 if i == j else x[i] @ x[j] / np.linalg.norm(x[i]) / np.linalg.norm(x[j]) for j in range(n)]
-        for i in range(n)
-    ]
-    most = [max(cs[i][j] for j in range(n) if j != i) for i in range(n)]
+    cs = [[x[i] @ x[j] / np.linalg.norm(x[i]) / np.linalg.norm(x[j]) for j in range(n)] for i in range(n)]
+    for i in range(n):  # with itself a client counts as at right angles, in the authors' code and so here
+        cs[i][i] = 0.0
+    most = [max(row) for row in cs]
     rates = []
     for i in range(n):
-        pardoned = [
-            cs[i][j] * (most[i] / most[j] if most[i] < most[j] and most[j] > 0 else 1) for j in range(n) if j != i
-        ]
+        pardoned = [cs[i][j] * most[i] / most[j] if most[i] < most[j] else cs[i][j] for j in range(n)]
         rates.append(min(1.0, max(0.0, 1 - max(pardoned))))
     rates = [min(0.99, rate / max(rates)) for rate in rates]
     rates = [min(1.0, max(0.0, math.log(r / (1 - r)) + 0.5)) if r > 0 else 0.0 for r in rates]
@@ -170,6 +174,45 @@ def flame(x):
     raise AssertionError
 
 
+def mean_shift(points, quantile, orphans):
+    """Rows of the largest cluster: every point climbs by itself, close modes merge into the more crowded one."""
+    n = len(points)
+    bandwidth = np.mean([sorted(gap(p, q) for q in points)[max(1, int(quantile * n)) - 1] for p in points])
+    modes, crowds = [], []
+    for point in points:
+        here = point
+        while True:
+            near = [q for q in points if gap(q, here) <= bandwidth]
+            there = np.mean(near, axis=0) if near else here
+            if gap(there, here) < 1e-14:
+                break
+            here = there
+        modes.append(here)
+        crowds.append(sum(gap(q, here) <= bandwidth for q in points))
+    centres = []
+    for i in sorted(range(n), key=lambda i: (-crowds[i], i)):
+        if all(gap(modes[i], centre) > bandwidth for centre in centres):
+            centres.append(modes[i])
+    members = [[] for _ in centres]
+    for i, point in enumerate(points):
+        away = [gap(point, centre) for centre in centres]
+        if not orphans or min(away) <= bandwidth:
+            members[away.index(min(away))].append(i)
+    return max(members, key=len)
+
+
+def sign_features(x, scaled):
+    shares = np.array([[np.mean(row > 0), np.mean(row < 0), np.mean(row == 0)] for row in x])
+    return shares / [max(kind) or 1 for kind in shares.T] if scaled else shares
+
+
+def sign_guard(x, group):
+    sizes = np.linalg.norm(x, axis=1)
+    middle = np.median(sizes)
+    ordinary = [i for i in range(len(x)) if 0.1 * middle <= sizes[i] <= 3 * middle]
+    return clipped_to_median(x, [i for i in ordinary if i in group] or ordinary)
+
+
 def sign_majority(x, step):
     return np.array([step * np.sign(sum(v > 0 for v in column) - sum(v < 0 for v in column)) for column in x.T])
 
@@ -180,6 +223,15 @@ def zeno(x, credit, rho, f):
 
 
 ORACLES = {
+    "fedavg": ("fedavg", {}, lambda x, e, f: np.average(x, axis=0, weights=e.n_examples)),
+    "multi_krum-claims": (
+        *("multi_krum", {"n_byzantine": 0.2, "m": "n-f-2", "weighting": "examples"}),
+        lambda x, e, f: multi_krum(x, int(0.2 * len(x)), max(1, len(x) - int(0.2 * len(x)) - 2), e.n_examples.tolist()),
+    ),
+    "geometric_median-claims": (
+        *("geometric_median", {"nu": 0.1, "iterations": 4, "weighting": "examples"}),
+        lambda x, e, f: weiszfeld(x, 0.1, 4, np.average(x, axis=0, weights=e.n_examples), e.n_examples.tolist()),
+    ),
     "meamed": ("meamed", {}, lambda x, e, f: around_median(x, len(x) - f)),
     "bulyan": ("bulyan", {}, lambda x, e, f: bulyan(x, min(f, max(0, (len(x) - 3) // 4)))),
     "geometric_median-few": (
@@ -238,6 +290,62 @@ def test_agrees_with_the_oracle(case, n):
     expected = torch.from_numpy(np.asarray(oracle(updates.numpy(), evidence, int(AUTO * n))))
     found = strategies.create(name, **settings).aggregate(updates, evidence=evidence).update
     torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-10)
+
+
+def test_every_rule_has_an_oracle():
+    """Here, or in test_rules.py where the plainest are, or (the signs, which need longer updates) below."""
+    plain = {"mean", "norm_clipping", "median", "trimmed_mean", "krum", "multi_krum", "credit_gated"}
+    here = {name for name, _, _ in ORACLES.values()} | {"sign_guard"}
+    shipped = {name for name, cls in registry._PARTS.items() if cls.__module__.startswith("strategies.")}
+    assert here | plain == shipped - set(strategies.names("mixer"))
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 13, 20])
+def test_sign_guard_agrees_with_the_oracle(n, scaled):
+    """Some are turned round, some are large or small, and some hold zeros."""
+    updates = draw(n, 301, seed=n) + 0.3
+    updates[: n // 4] *= -1
+    updates[n // 2 : n // 2 + n // 5] *= 50.0
+    updates[:, ::7] = 0.0
+    x = updates.numpy()
+    group = mean_shift(sign_features(x, scaled), 0.5, orphans=scaled)
+    rule = strategies.create("sign_guard", features="scaled" if scaled else "shares")
+    torch.testing.assert_close(rule.aggregate(updates).update, torch.from_numpy(sign_guard(x, group)))
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("orphans", [False, True])
+def test_the_largest_cluster_is_that_of_scikit_learn(seed, orphans):
+    """Its MeanShift with its bandwidth, on groups that are apart; without its seeds on a grid, which save time."""
+    cluster = pytest.importorskip("sklearn.cluster", reason="comes with the examples' data sets")
+    groups = torch.repeat_interleave(torch.arange(3.0), torch.tensor([9, 6, 4]))[:, None]
+    points = (groups + 0.1 * draw(19, 3, seed=seed).float()).double()
+    theirs = cluster.MeanShift(
+        bandwidth=cluster.estimate_bandwidth(points.numpy(), quantile=0.3), cluster_all=not orphans
+    ).fit(points.numpy())
+    largest = np.bincount(theirs.labels_[theirs.labels_ >= 0]).argmax()
+    assert (
+        clusters.mean_shift(points, quantile=0.3, orphans=orphans) == np.flatnonzero(theirs.labels_ == largest).tolist()
+    )
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 8, 11, 14, 20, 31])
+@pytest.mark.parametrize("ties", [False, True])
+def test_flame_keeps_what_hdbscan_labels(n, ties):
+    """With min_samples 1 and a smallest cluster of more than half, it is the first majority of single linkage."""
+    cluster = pytest.importorskip("sklearn.cluster", reason="comes with the examples' data sets")
+    for seed in range(25):
+        updates = draw(n, 4, seed=seed)
+        updates[: n // 3] += draw(1, 4, seed=99 + seed) * 2
+        distances = 1 - torch.corrcoef(updates)
+        if ties:
+            distances = ((distances * 3).round() + 1) / 3
+        distances = ((distances + distances.T) / 2).fill_diagonal_(0.0).clamp_min(0.0)
+        theirs = cluster.HDBSCAN(
+            min_cluster_size=n // 2 + 1, min_samples=1, metric="precomputed", allow_single_cluster=True, copy=True
+        ).fit(distances.numpy())
+        assert clusters.majority_cluster(distances) == np.flatnonzero(theirs.labels_ >= 0).tolist(), seed
 
 
 @pytest.mark.parametrize("n", [35, 50])
@@ -368,6 +476,26 @@ def test_dnc_samples_by_its_seed(iterations):
     assert torch.equal(marks[0], marks[1])
     assert not torch.equal(marks[0], marks[2])
     assert float(marks[0].sum()) == 3 * iterations
+
+
+def test_dnc_samples_different_columns():
+    """Any number of them, each as often as any other."""
+    generator = torch.Generator().manual_seed(0)
+    for count in (1, 4, 9, 10):
+        counted = torch.zeros(10)
+        for _ in range(400):
+            columns = spectral._different(count, below=10, generator=generator)
+            assert len(set(columns.tolist())) == count
+            assert columns.tolist() == sorted(columns.tolist())
+            counted[columns] += 1
+        expected = 40.0 * count
+        assert float(((counted - expected) ** 2 / expected).sum()) < 28  # chi-squared, 9 degrees: one in a thousand
+
+
+def test_fools_gold_doesnt_punish_being_against_everybody():
+    """A client at obtuse angles to all others is alike to nobody; the negative cosines are no reason to be pardoned."""
+    updates = torch.tensor([[1.0, 0.2], [1.0, -0.2], [-1.0, 0.0]], dtype=torch.float64)
+    assert float(strategies.create("fools_gold").aggregate(updates).influence[2]) == pytest.approx(1.0)
 
 
 class TestCenteredClipping:

@@ -14,20 +14,21 @@ MIXERS = ["arc", "bucketing", "nnm", "static_clipping"]
 
 
 def test_the_rules_that_ship():
-    """Each has a summary, a source and settings with defaults that make a working rule, mixers before one."""
+    """Each has a summary, a source, what it withstands and settings whose defaults make a working rule or mixer."""
     assert set(SHIPPED) <= set(strategies.names())
     assert set(MIXERS) <= set(strategies.names("mixer"))
     rows = strategies.describe()
     assert [row.name for row in rows] == [*strategies.names(), *strategies.names("mixer")]
-    for name, summary, source, settings, kind in rows:
-        assert summary
-        assert source
-        part = strategies.create(name, **settings) if kind == "rule" else create_mixer(name, settings)
-        assert part.name == name
+    for row in rows:
+        assert row.summary
+        assert row.source
+        assert row.breakdown != "not stated"
+        part = (strategies.create if row.kind == "rule" else create_mixer)(row.name, **row.settings)
+        assert part.name == row.name
         assert part.settings == type(part).Settings()
 
 
-def create_mixer(name, settings):
+def create_mixer(name, **settings):
     """The mixer, out of a composition with a rule that has no settings."""
     return strategies.create(name, "mean", **settings).mixers[0]
 
@@ -124,6 +125,9 @@ def test_plug_ins_are_listed_unloaded_and_loaded_by_name(monkeypatch):
     assert strategies.create("krum").name == "krum"
     with pytest.raises(UnknownStrategyError, match="'broken' doesn't load"):
         strategies.create("broken")
+    summaries = {row.name: row.summary for row in strategies.describe()}
+    assert "'broken' doesn't load" in summaries["broken"]
+    assert summaries["plain"] == Mean.summary
 
 
 def test_a_name_is_taken_once():

@@ -190,6 +190,7 @@ class Ruin:
     """An aggregation rule that makes the model worse, or not finite, by moving it `distance` everywhere."""
 
     name = "ruin"
+    evidence = frozenset()
 
     def __init__(self, distance):
         self.distance = distance
