@@ -19,8 +19,8 @@ __all__ = ["around_median", "middle", "squares", "sums"]
 _Floats = npt.NDArray[np.floating]
 _TILE = 128
 """Columns of a tile; 20 rows of them are 10 KiB in float32."""
-_SUM_TILE = 1024
-"""Columns whose sums, 8 KiB, stay in the first cache while row after row is added."""
+_SUM_TILE = 4096
+"""Columns whose sums, 32 KiB, stay in the first cache while row after row is added."""
 _LANES = 64
 """Sums of a row's values that are kept apart until the end, so that they can be formed side by side."""
 
