@@ -9,6 +9,7 @@ SubnetError                 anything wrong on the validator's side or at the com
 ├── RunError                a run's folder can't be used: another run's, in use, unreadable
 ├── StoreError              a stored object is missing, altered, or can't be written
 ├── EngineError             the Flower engine can't do what is asked
+├── ArenaError              the arena can't play what is asked
 └── StoppedError            somebody stopped the run; nothing settled is lost
 clients.errors.ClientError  on the participant's side: task, cast, instruction, contribution
 strategies.StrategyError    a strategy or its settings
@@ -52,6 +53,12 @@ class EngineError(SubnetError):
     """The engine that runs the Flower apps can't do what is asked."""
 
     code = "subnet.engine"
+
+
+class ArenaError(SubnetError):
+    """The arena can't play what is asked."""
+
+    code = "subnet.arena"
 
 
 class StoppedError(SubnetError):

@@ -2,12 +2,16 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
+from subnet._version import __version__
 from tokenomics.canonical import content_hash
 
-VERSION = 1
+VERSION = 2
 """Part of every cell's key; raised when what a cell measures changes, so that old results aren't taken for new ones."""
+
+Stated: TypeAlias = int | Literal["auto"]
+"""How many attackers a rule is told of; "auto" leaves it to the rule's own estimate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,24 +21,26 @@ class Cell:
     Attributes:
         subnet: folder of the subnet whose task and training it is.
         spec: content hash of that subnet's spec.
-        strategy: name of the aggregation rule.
+        code: content hash of the task's source file, and of the rule's where it isn't one that ships.
+        strategy: the aggregation rule: its name, mixers and a rule joined by `+`, or an import path.
         attack: name of the attack, `none` for a field of honest clients.
         partition: `iid` or `dirichlet:ALPHA`.
         n_clients: in all.
         n_byzantine: how many of them attack; without an attack they are honest too.
-        stated: how many attackers the rule is told of.
+        stated: how many attackers the rule is told of; None for a rule that can't be told.
         n_rounds: rounds of training.
         seed: fixes model, data division and local randomness.
     """
 
     subnet: str
     spec: str
+    code: str
     strategy: str
     attack: str
     partition: str
     n_clients: int
     n_byzantine: int
-    stated: int
+    stated: Stated | None
     n_rounds: int
     seed: int
 
@@ -45,7 +51,7 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """Content hash by which the result is cached; the folder's place doesn't matter, its spec does."""
+        """Content hash by which the result is cached; the folder's place doesn't matter, what lies in it does."""
         fields: dict[str, Any] = asdict(self)
         del fields["subnet"]
-        return content_hash({"version": VERSION, **fields})
+        return content_hash({"version": VERSION, "package": __version__, **fields})

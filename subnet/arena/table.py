@@ -4,11 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from math import sqrt
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, TypeAlias
 
-from subnet.arena.cell import Cell
-from subnet.arena.play import NO_ATTACK
+from subnet.arena.attacks import NO_ATTACK
+from subnet.arena.cell import Cell, Stated
 from subnet.arena.run import Result
+
+Row: TypeAlias = dict[str, Any]
 
 # two-sided 95 % quantiles of Student's t for 1 to 30 degrees of freedom
 _T95 = (
@@ -17,13 +19,13 @@ _T95 = (
 )
 
 
-def rows(results: Iterable[tuple[Cell, Result]]) -> list[dict[str, Any]]:
+def rows(results: Iterable[tuple[Cell, Result]]) -> list[Row]:
     """Return one row a rule, attack, partition and stated number of attackers: means over its seeds.
 
     Every figure has its unit in its name; `_ci95` is half the width of the 95 % confidence interval of the mean
-    (Student's t), None for a single seed.
+    (Student's t), None for a single seed. `loss` is None where a model has exploded: there is no mean then.
     """
-    groups: dict[tuple[str, int, str, str], list[Result]] = defaultdict(list)
+    groups: dict[tuple[str, Stated | None, str, str], list[Result]] = defaultdict(list)
     for cell, result in results:
         groups[cell.partition, cell.stated, cell.strategy, cell.attack].append(result)
     return [
@@ -33,10 +35,11 @@ def rows(results: Iterable[tuple[Cell, Result]]) -> list[dict[str, Any]]:
             "strategy": strategy,
             "attack": attack,
             "n_seeds": len(found),
-            **_figure("accuracy_percent", [100 * one["accuracy"] for one in found if one["accuracy"] is not None]),
-            **_figure("loss", [one["loss"] for one in found if one["loss"] is not None]),
+            **_figure("accuracy_percent", [100 * one["accuracy"] for one in found]),
+            **_figure("loss", [one["loss"] for one in found]),
             **_figure("attack_success_percent", _percent(one["attack_success"] for one in found)),
             **_figure("distance_to_honest_mean", [one["distance"] for one in found]),
+            **_figure("wall_s", [one["wall_s"] for one in found]),
             **_figure("aggregation_s", [one["aggregation_s"] for one in found]),
             "n_refused_rounds": sum(one["n_refused"] for one in found),
         }
@@ -44,40 +47,64 @@ def rows(results: Iterable[tuple[Cell, Result]]) -> list[dict[str, Any]]:
     ]
 
 
-def ranking(table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return one row a rule, best first: its accuracy without attack and its worst over all attacks.
+def stated_numbers(table: Sequence[Row]) -> list[Stated]:
+    """Return the numbers of attackers that rules were told of, as they come; a rule that can't be told has none."""
+    return list(dict.fromkeys(row["stated_byzantine"] for row in table if row["stated_byzantine"] is not None))
 
-    A rule's worst case is the lowest mean accuracy over every attack, partition and stated number in the table.
+
+def ranking(table: Sequence[Row]) -> list[Row]:
+    """Return one row a rule, best first: its worst over everything played, and its accuracy without attack.
+
+    A rule's worst case is the lowest mean accuracy over every attack, partition and stated number in the table;
+    `worst_by_stated` has it for each stated number alone, the same for all of them if the rule can't be told.
     """
-    by_rule: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    by_rule: dict[str, list[Row]] = defaultdict(list)
     for row in table:
         by_rule[row["strategy"]].append(row)
+    numbers = stated_numbers(table)
     ranked = []
     for strategy, found in by_rule.items():
         attacked = [row for row in found if row["attack"] != NO_ATTACK] or found
-        worst = min(attacked, key=lambda row: row["accuracy_percent"])
         calm = [row["accuracy_percent"] for row in found if row["attack"] == NO_ATTACK]
+        successes = [row["attack_success_percent"] for row in found if row["attack_success_percent"] is not None]
+        told = [number for number in numbers if any(row["stated_byzantine"] == number for row in found)]
         ranked.append(
             {
                 "strategy": strategy,
-                "worst_accuracy_percent": worst["accuracy_percent"],
-                "worst_attack": worst["attack"],
-                "worst_partition": worst["partition"],
+                **_worst(attacked),
                 "mean_accuracy_percent": mean(row["accuracy_percent"] for row in attacked),
                 "calm_accuracy_percent": mean(calm) if calm else None,
+                "most_attack_success_percent": max(successes, default=None),
+                "takes_number": bool(told),
+                "worst_by_stated": {
+                    str(number): _worst([row for row in attacked if row["stated_byzantine"] in {number, None}])
+                    for number in (told or numbers)
+                },
             }
         )
     return sorted(ranked, key=lambda row: (-row["worst_accuracy_percent"], row["strategy"]))
 
 
-def _percent(values: Iterable[float | None]) -> list[float]:
-    return [100 * value for value in values if value is not None]
+def _worst(found: Sequence[Row]) -> Row:
+    row = min(found, key=lambda row: row["accuracy_percent"])
+    return {
+        "worst_accuracy_percent": row["accuracy_percent"],
+        "worst_accuracy_percent_ci95": row["accuracy_percent_ci95"],
+        "worst_attack": row["attack"],
+        "worst_partition": row["partition"],
+        "worst_stated_byzantine": row["stated_byzantine"],
+    }
 
 
-def _figure(name: str, values: list[float]) -> dict[str, float | None]:
-    if not values:
+def _percent(values: Iterable[float | None]) -> list[float | None]:
+    return [None if value is None else 100 * value for value in values]
+
+
+def _figure(name: str, values: Sequence[float | None]) -> dict[str, float | None]:
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
         return {name: None, f"{name}_ci95": None}
-    if len(values) == 1:
-        return {name: values[0], f"{name}_ci95": None}
-    quantile = _T95[min(len(values) - 1, len(_T95)) - 1]
-    return {name: mean(values), f"{name}_ci95": quantile * stdev(values) / sqrt(len(values))}
+    if len(known) == 1:
+        return {name: known[0], f"{name}_ci95": None}
+    quantile = _T95[min(len(known) - 1, len(_T95)) - 1]
+    return {name: mean(known), f"{name}_ci95": quantile * stdev(known) / sqrt(len(known))}

@@ -2,12 +2,23 @@
 
 import json
 import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from subnet.errors import StoppedError
+
+if TYPE_CHECKING:  # both need torch
+    from subnet.arena.cell import Cell
+    from subnet.arena.choices import Choices
+    from subnet.arena.run import Result
+
+_LINE_EVERY_S = 60.0
+"""How often progress is told where there is no terminal for a bar."""
 
 
 def arena(  # noqa: PLR0917 (a command's options)
@@ -15,14 +26,22 @@ def arena(  # noqa: PLR0917 (a command's options)
         Path | None, typer.Argument(help="A subnet's folder: its task is what is trained.  [default: optdigits]")
     ] = None,
     strategies: Annotated[
-        str | None, typer.Option(help="Rules to compare, with commas.  [default: all that are registered]")
+        str | None,
+        typer.Option(
+            help="Rules to compare, with commas: names, mixers and a rule such as nnm+median, or import paths such as "
+            "my_rule:MyRule.  [default: all that are registered, and the mixers with a rule]"
+        ),
     ] = None,
     attacks: Annotated[str | None, typer.Option(help="Attacks, with commas; 'none' for calm.  [default: all]")] = None,
     partitions: Annotated[str, typer.Option(help="Data splits, with commas.")] = "iid,dirichlet:0.5,dirichlet:0.1",
     clients: Annotated[int, typer.Option(min=2, max=1000, help="Clients in all.")] = 20,
     byzantine: Annotated[int, typer.Option(min=1, max=500, help="How many of them attack.")] = 4,
     stated: Annotated[
-        str | None, typer.Option(help="How many attackers the rules are told of, with commas.  [default: the truth]")
+        str | None,
+        typer.Option(
+            help="How many attackers the rules are told of, with commas; 'auto' for their own estimate.  "
+            "[default: the truth]"
+        ),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, max=10_000, help="Rounds of training.")] = 20,
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Seeds a cell is played with.")] = 3,
@@ -34,78 +53,137 @@ def arena(  # noqa: PLR0917 (a command's options)
 
     Results are kept by content: asking again, or for more, plays only what isn't known. OUT/report.html shows them.
     """
+    from subnet.arena.choices import read
     from subnet.cli.demo import example
-    from subnet.spec import load_spec
 
-    folder = path or example("optdigits")
-    spec = load_spec(folder)
-    from strategies import names
-    from subnet.arena.page import page
-    from subnet.arena.play import attack_names, create_rule
-    from subnet.arena.run import ArenaError, plan, play_all
-    from subnet.arena.table import ranking, rows
-    from subnet.cli.screen import counting
-    from subnet.store import write_atomically
-
-    chosen = strategies.split(",") if strategies else names()
-    against = attacks.split(",") if attacks else attack_names()
-    unknown = [attack for attack in against if attack not in attack_names()]
-    if unknown:
-        raise ArenaError(f"attack {unknown[0]!r} is unknown", remedy=f"use {', '.join(attack_names())}")
-    if byzantine >= clients:
-        raise ArenaError(f"{byzantine} of {clients} clients can't attack", remedy="leave at least one honest client")
-    told = [int(number) for number in stated.split(",")] if stated else [byzantine]
-    for name in chosen:
-        create_rule(name, told[0])
-    cells = plan(
-        subnet=folder.resolve(),
-        spec=spec.hash,
-        strategies=chosen,
-        attacks=against,
-        partitions=partitions.split(","),
+    choices = read(
+        path or example("optdigits"),
+        strategies=strategies,
+        attacks=attacks,
+        partitions=partitions,
+        stated=stated,
         n_clients=clients,
         n_byzantine=byzantine,
-        stated=told,
         n_rounds=rounds,
-        seeds=range(seeds),
+        n_seeds=seeds,
     )
+    results = _play(choices, out, n_workers=workers or os.cpu_count() or 1, quiet=json_output)
+    _report(choices, results, out, json_output=json_output)
+
+
+def _play(choices: "Choices", out: Path, *, n_workers: int, quiet: bool) -> "list[tuple[Cell, Result]]":
+    from subnet.arena.run import play_all
+
     try:
-        with counting("cells", enabled=not json_output) as told_of:
-            results = play_all(cells, out / "cells", n_workers=workers or os.cpu_count() or 1, on_result=told_of)
+        cells = choices.cells()
+        with _progress(quiet=quiet) as told:
+            return play_all(cells, out / "cells", n_workers=n_workers, search=choices.search, on_result=told)
     except KeyboardInterrupt:
         raise StoppedError(
             f"stopped: what was played is kept in {out}", remedy="give the same command again: it goes on from there"
         ) from None
+
+
+def _report(choices: "Choices", results: "Sequence[tuple[Cell, Result]]", out: Path, *, json_output: bool) -> None:
+    """Write the page, and print the ranking or everything."""
+    from subnet.arena.page import page
+    from subnet.arena.table import ranking, rows
+    from subnet.store import write_atomically
+
     table = rows(results)
     ranked = ranking(table)
-    facts = [
-        f"{spec.subnet.name}: {clients} clients, {byzantine} of them attack; {rounds} rounds, {seeds} seeds a cell.",
-        "Held-out accuracy with the 95 % confidence interval of its mean; rules are ranked by their worst case.",
-    ]
     report = out / "report.html"
-    title = f"Arena: {len(chosen)} strategies, {len(against)} attacks"
-    write_atomically(report, page(title=title, facts=facts, table=table, ranked=ranked).encode())
+    write_atomically(report, page(choices.facts(), table=table, ranked=ranked).encode())
     if json_output:
-        typer.echo(json.dumps({"subnet": spec.subnet.name, "rows": table, "ranking": ranked, "report": str(report)}))
-        return
-    _show(ranked, report)
+        told = {"subnet": choices.spec.subnet.name, "facts": choices.facts(), "rows": table, "ranking": ranked}
+        typer.echo(json.dumps({**told, "report": str(report)}))
+    else:
+        _show(ranked, report)
 
 
-def _show(ranked: list[dict[str, object]], report: Path) -> None:
+def _show(ranked: Sequence[dict[str, Any]], report: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    numbers = list(dict.fromkeys(number for row in ranked for number in row["worst_by_stated"]))
+    by_number = numbers if len(numbers) > 1 else []
     console = Console(highlight=False)
-    table = Table("strategy", "worst", "against", "on", "mean", "no attack", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    table.add_column("strategy", no_wrap=True)
+    for title in ("worst", "±"):
+        table.add_column(title, justify="right")
+    for title in ("against", "on"):
+        table.add_column(title)
+    for title in (*(f"told {number}" for number in by_number), "mean", "no attack"):
+        table.add_column(title, justify="right")
     for row in ranked:
-        calm = row["calm_accuracy_percent"]
+        worst = row["worst_by_stated"]
         table.add_row(
-            str(row["strategy"]),
-            f"{row['worst_accuracy_percent']:.1f}",
-            str(row["worst_attack"]),
-            str(row["worst_partition"]),
-            f"{row['mean_accuracy_percent']:.1f}",
-            "-" if calm is None else f"{calm:.1f}",
+            row["strategy"],
+            _number(row["worst_accuracy_percent"]),
+            _number(row["worst_accuracy_percent_ci95"]),
+            row["worst_attack"],
+            row["worst_partition"],
+            *(_number(worst[number]["worst_accuracy_percent"]) for number in by_number),
+            _number(row["mean_accuracy_percent"]),
+            _number(row["calm_accuracy_percent"]),
         )
     console.print(table)
-    console.print(f"\nheld-out accuracy in percent; every cell: {report}")
+    told = "; told N: the worst when the rule is told of N attackers" if by_number else ""
+    console.print(f"\nheld-out accuracy in percent{told}\nevery cell: {report}")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show on the error stream how many cells are known and how long the others will take: a bar, or a line at times.
+
+    Gives a function that is told how many of how many are known; the first time before any is played.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("  cells"),
+        BarColumn(bar_width=32),
+        MofNCompleteColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+        transient=True,
+        disable=quiet or not console.is_terminal,
+        speed_estimate_period=600,
+    )
+    lines = _Lines()
+
+    def told(done: int, total: int) -> None:
+        if not bar.tasks:  # what was known before took no time, so it doesn't count as speed
+            bar.add_task("cells", total=total, completed=done)
+        bar.update(bar.tasks[0].id, completed=done)
+        if bar.disable and not quiet:
+            lines.told(done, total)
+
+    with bar:
+        yield told
+
+
+class _Lines:
+    """Progress in lines, for a log."""
+
+    def __init__(self) -> None:
+        self._began = self._last = time.monotonic()
+        self._known: int | None = None
+
+    def told(self, done: int, total: int) -> None:
+        """Print a line if the last one is a while ago."""
+        now = time.monotonic()
+        if self._known is None:
+            self._known = done
+        elif now - self._last >= _LINE_EVERY_S and done < total:
+            self._last = now
+            left_s = (now - self._began) / (done - self._known) * (total - done)
+            typer.echo(f"{done} of {total} cells, about {left_s / 60:.0f} min left", err=True)

@@ -3,6 +3,7 @@
 import json
 import re
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.endtoend.conftest import BLOBS, DIGITS, CommandLine
+from tests.endtoend.conftest import BLOBS, DIGITS, ROOT, CommandLine
 
 ROUND_FIELDS = {
     *("round", "era", "emission", "minted", "base_hash", "model_hash", "val_loss_before", "val_loss_after"),
@@ -152,7 +153,39 @@ def test_strategies_lists_the_default(subnet: CommandLine):
     names = {row["name"] for row in rows}
     assert {"mean", "norm_clipping", "median", "trimmed_mean", "krum", "credit_gated"} <= names
     assert all(row["summary"] and row["source"] for row in rows)
-    assert "credit_gated" in subnet.run("strategies").stdout
+    assert {row["name"]: row["kind"] for row in rows}["nnm"] == "mixer"
+    assert {row["name"]: row["evidence"] for row in rows}["credit_gated"] == ["credit", "z"]
+    subnet.environment["COLUMNS"] = "80"
+    lines = subnet.run("strategies").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    for words in (r"credit_gated +rule +f < n", r"bulyan +rule +n >= 4f \+ 3", r"nnm +mixer +n > 2f"):
+        assert any(re.match(words, line) for line in lines), words
+
+
+def test_strategies_says_everything_about_one(subnet: CommandLine):
+    """Mixers and a rule, from a subnet's own folder: docstring, sources, evidence, settings with range and meaning."""
+    shutil.copy(ROOT / "examples" / "custom_strategy" / "my_strategy.py", subnet.folder)
+    name = "nnm+my_strategy:TypicalNorm"
+    done = subnet.run("strategies", name)
+    assert done.returncode == 0, done.stderr
+    for words in (
+        "nnm (mixer)",
+        "typical_norm (rule)",
+        "Withstands f < n/2 with a rule after it",
+        "Allouah et al. 2023 (NNM)",
+        "keep_share = 0.7",
+        "a number: 0 to 1",
+        "Share of the updates, in [0, 1], that are averaged",
+    ):
+        assert words in done.stdout, words
+    parts = json.loads(subnet.run("strategies", name, "--json").stdout)["parts"]
+    assert [part["name"] for part in parts] == ["nnm", "typical_norm"]
+    assert parts[1]["settings"][0]["default"] == 0.7
+    table = subnet.run("strategies", name, "--subnet", subnet.folder, "--markdown").stdout.splitlines()
+    assert table[3].startswith("| `my_strategy:TypicalNorm` | rule | mean of the updates whose norms")
+    unknown = subnet.run("strategies", "krun")
+    assert unknown.returncode == 3
+    assert "did you mean krum" in unknown.stderr
 
 
 def broken_spec(folder: Path, old: str, new: str) -> Path:

@@ -4,6 +4,9 @@ import re
 
 import pytest
 
+from strategies import describe
+from strategies.registry import lookup
+from subnet.cli.strategies import table
 from subnet.receipts import REASONS, ZERO_BECAUSE
 from subnet.spec import Spec
 from tests.endtoend.conftest import ROOT
@@ -22,6 +25,14 @@ def test_every_key_of_the_spec_is_documented_in_its_section(section: str):
     assert documented == set(model.model_fields)
 
 
+def test_the_table_of_strategies_is_what_the_command_prints():
+    """docs/strategies.md has every rule and mixer that ships; `subnet strategies --markdown` prints its table."""
+    shipped = [one for one in describe() if lookup(one.name).__module__.startswith("strategies.")]
+    assert (ROOT / "docs" / "strategies.md").read_text().endswith("\n\n" + table(shipped) + "\n"), (
+        "put the output of `subnet strategies --markdown` at the end of docs/strategies.md"
+    )
+
+
 def test_every_decision_is_in_the_index():
     """Each record of docs/adr is listed, and each listed one is there."""
     folder = ROOT / "docs" / "adr"
@@ -29,7 +40,9 @@ def test_every_decision_is_in_the_index():
     assert listed == {path.name for path in folder.glob("0*.md")}
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/adr/README.md", "examples/digits/README.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/adr/README.md", "docs/spec.md", "docs/strategies.md", "examples/digits/README.md"]
+)
 def test_links_lead_somewhere(page: str):
     """Every relative link of a page names a file or folder of this repository."""
     path = ROOT / page
