@@ -81,9 +81,9 @@ class Bucketing(Mixer):
         """Settings of `bucketing`; auto stays within what the rule allows at the number of buckets."""
 
         bucket_size: int | None = field(default=None, metadata={"low": 1})
-        """Updates in a bucket, 1 or more (the paper's s). None: the most that leave 2f + 3 buckets (Krum's condition;
-        the paper's delta_max/delta in whole buckets), f counted as 1 at least; 1, which mixes nothing, if there are
-        fewer updates than that."""
+        """Updates in a bucket, 1 or more (the paper's s). None: the most that leave 2f + 1 buckets (the paper's
+        delta_max/delta for rules that withstand any minority, in whole buckets), f counted as 1 at least; a rule that
+        needs more rows needs a smaller size."""
         seed: int = field(default=0, metadata={"low": 0})
         """Which updates share a bucket, 0 or more."""
 
@@ -117,7 +117,7 @@ class Bucketing(Mixer):
         assert isinstance(self.settings, Bucketing.Settings)
         if self.settings.bucket_size is not None:
             return min(self.settings.bucket_size, n_clients)
-        wanted = 2 * max(1, n_byzantine) + 3
+        wanted = 2 * max(1, n_byzantine) + 1
         return max((size for size in range(1, n_clients + 1) if -(-n_clients // size) >= wanted), default=1)
 
 

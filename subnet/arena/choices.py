@@ -10,7 +10,7 @@ from clients.task import load_task
 from subnet._version import __version__
 from subnet.arena.attacks import NO_ATTACK, attack_names, checked
 from subnet.arena.cell import VERSION, Cell, Stated
-from subnet.arena.entrants import default_names, entrant, search_in, task_code
+from subnet.arena.entrants import default_names, entrant, task_code
 from subnet.arena.run import plan
 from subnet.errors import ArenaError
 from subnet.spec import Spec, load_spec
@@ -31,7 +31,6 @@ class Choices:
         stated: how many the rules are told of.
         n_rounds: rounds of training.
         n_seeds: how often each pair is played.
-        search: folders in which rules are looked for that are given by import path.
     """
 
     folder: Path
@@ -44,7 +43,6 @@ class Choices:
     stated: Sequence[Stated]
     n_rounds: int
     n_seeds: int
-    search: Sequence[Path]
 
     def cells(self) -> list[Cell]:
         """Return every cell, after looking up every rule and dividing the data in every way that will be needed.
@@ -52,8 +50,7 @@ class Choices:
         Raises:
             CastError, StrategyError, TaskError: something that was asked for doesn't exist or can't be done.
         """
-        search_in(self.search)
-        entrants = [entrant(name) for name in self.strategies]
+        entrants = [entrant(self.folder, name) for name in self.strategies]
         task = load_task(self.folder, self.spec.subnet.task)
         data = task.training_data()
         for partition in self.partitions:
@@ -138,7 +135,6 @@ def read(
         stated=stated_counts(stated, n_clients=n_clients) if stated is not None else [n_byzantine],
         n_rounds=n_rounds,
         n_seeds=n_seeds,
-        search=[Path.cwd(), folder.resolve()],
     )
 
 

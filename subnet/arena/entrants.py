@@ -1,18 +1,18 @@
 """The rules that take part: the registered ones, mixers composed with one, and any other by its import path."""
 
 import inspect
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import strategies
-from clients.task import Task
+from clients.task import Task, import_from
 from strategies import Aggregator
 from strategies.base import Mixer
 from strategies.composition import Composition
 from strategies.errors import SettingsError
 from subnet.arena.cell import Stated
+from subnet.strategy import create_strategy
 from tokenomics.canonical import content_hash, sha256_hex
 
 AFTER_MIXER = "trimmed_mean"
@@ -43,15 +43,15 @@ def default_names() -> list[str]:
     return [*strategies.names(), *mixed]
 
 
-def entrant(name: str) -> Entrant:
+def entrant(app_dir: Path, name: str) -> Entrant:
     """Look up a rule that is to take part.
 
     Raises:
         StrategyError: there is no such rule.
     """
-    rule = create_rule(name, None)
+    rule = create_rule(app_dir, name, None)
     try:
-        create_rule(name, "auto")
+        create_rule(app_dir, name, "auto")
     except SettingsError:
         takes_number = False
     else:
@@ -59,23 +59,24 @@ def entrant(name: str) -> Entrant:
     return Entrant(name=name, takes_number=takes_number, code=_code(rule))
 
 
-def create_rule(name: str, stated: Stated | None) -> Aggregator:
-    """Return a rule, told of `stated` attackers unless that is None.
+def create_rule(app_dir: Path, name: str, stated: Stated | None) -> Aggregator:
+    """Return a rule; import paths are searched in the subnet's folder first, then in the current one.
+
+    Args:
+        app_dir: the subnet's folder.
+        name: as `strategies.create` takes it.
+        stated: how many attackers the rule is told of; None to leave that out.
 
     Raises:
         StrategyError: no such rule, or it can't be told.
     """
-    return strategies.create(name) if stated is None else strategies.create(name, n_byzantine=stated)
+    with import_from(Path.cwd()):
+        return create_strategy(app_dir, name, {} if stated is None else {"n_byzantine": stated})
 
 
 def task_code(task: Task) -> str:
     """Return the content hash of a task's source file."""
     return _hash([type(task)])
-
-
-def search_in(folders: Iterable[Path]) -> None:
-    """Let rules be imported from folders, those named first before the others."""
-    sys.path[:0] = [str(folder) for folder in folders if str(folder) not in sys.path]
 
 
 def _code(rule: Aggregator) -> str:

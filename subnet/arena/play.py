@@ -103,7 +103,7 @@ def _open(cell: Cell) -> _Game:
         task=task,
         trainer=trainer,
         judge=Judge(spec=spec, objective=objective, trainer=trainer, seed=cell.seed, n_examples=n_examples),
-        rule=create_rule(cell.strategy, cell.stated),
+        rule=create_rule(cell.app_dir, cell.strategy, cell.stated),
         shards=shards,
         base=base,
         last_delta=None,

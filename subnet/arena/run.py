@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from subnet.arena.cell import Cell, Stated
-from subnet.arena.entrants import Entrant, search_in
+from subnet.arena.entrants import Entrant
 from subnet.arena.play import play
 from subnet.errors import ArenaError
 from subnet.store import write_atomically
@@ -66,7 +66,6 @@ def play_all(
     folder: Path,
     *,
     n_workers: int,
-    search: Sequence[Path] = (),
     on_result: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[tuple[Cell, Result]]:
     """Play the cells that aren't in the folder yet, and return all results in the cells' order.
@@ -75,7 +74,6 @@ def play_all(
         cells: what is to be known.
         folder: where results lie, one file a cell; an interrupted call goes on where it stopped.
         n_workers: processes.
-        search: folders in which rules are looked for that are given by import path.
         on_result: told how many of how many cells are known.
 
     Raises:
@@ -86,7 +84,7 @@ def play_all(
     results = {cell: found for cell in cells if (found := _read(folder, cell)) is not None}
     on_result(len(results), len(cells))
     open_cells = [cell for cell in cells if cell not in results]
-    with closing(_played(open_cells, n_workers=n_workers, search=search)) as played:
+    with closing(_played(open_cells, n_workers)) as played:
         for cell, result in played:
             write_atomically(_path(folder, cell), canonical_json(result))
             results[cell] = result
@@ -94,15 +92,14 @@ def play_all(
     return [(cell, results[cell]) for cell in cells]
 
 
-def _played(cells: Sequence[Cell], *, n_workers: int, search: Sequence[Path]) -> Generator[tuple[Cell, Result]]:
+def _played(cells: Sequence[Cell], n_workers: int) -> Generator[tuple[Cell, Result]]:
     """Yield each cell's result as it comes; however this ends, no process is left."""
     if not cells:
         return
     pool = ProcessPoolExecutor(
         max_workers=min(n_workers, len(cells)),
         mp_context=get_context("spawn"),
-        initializer=_begin,
-        initargs=(list(search),),
+        initializer=_follow_parent,
     )
     try:
         with _interrupt_later():
@@ -126,17 +123,16 @@ def _played(cells: Sequence[Cell], *, n_workers: int, search: Sequence[Path]) ->
         _end(pool)
 
 
-def _begin(search: list[Path]) -> None:
-    """Prepare a process that plays: it finds rules, and doesn't outlive its parent."""
-    search_in(search)
-    threading.Thread(target=_follow, daemon=True).start()
-
-
-def _follow() -> None:
+def _follow_parent() -> None:
+    """Let this process end with its parent, however that ends."""
     parent = parent_process()
     assert parent is not None
-    parent.join()
-    os._exit(1)
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 @contextmanager

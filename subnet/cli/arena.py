@@ -77,7 +77,7 @@ def _play(choices: "Choices", out: Path, *, n_workers: int, quiet: bool) -> "lis
     try:
         cells = choices.cells()
         with _progress(quiet=quiet) as told:
-            return play_all(cells, out / "cells", n_workers=n_workers, search=choices.search, on_result=told)
+            return play_all(cells, out / "cells", n_workers=n_workers, on_result=told)
     except KeyboardInterrupt:
         raise StoppedError(
             f"stopped: what was played is kept in {out}", remedy="give the same command again: it goes on from there"
