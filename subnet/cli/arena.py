@@ -108,20 +108,18 @@ def _show(ranked: Sequence[dict[str, Any]], report: Path) -> None:
     numbers = list(dict.fromkeys(number for row in ranked for number in row["worst_by_stated"]))
     by_number = numbers if len(numbers) > 1 else []
     console = Console(highlight=False)
-    table = Table(box=None, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("strategy", no_wrap=True)
-    for title in ("worst", "±"):
-        table.add_column(title, justify="right")
+    table.add_column("worst", justify="right", no_wrap=True)
     for title in ("against", "on"):
-        table.add_column(title)
+        table.add_column(title, overflow="fold")
     for title in (*(f"told {number}" for number in by_number), "mean", "no attack"):
         table.add_column(title, justify="right")
     for row in ranked:
         worst = row["worst_by_stated"]
         table.add_row(
             row["strategy"],
-            _number(row["worst_accuracy_percent"]),
-            _number(row["worst_accuracy_percent_ci95"]),
+            _number(row["worst_accuracy_percent"]) + _interval(row["worst_accuracy_percent_ci95"]),
             row["worst_attack"],
             row["worst_partition"],
             *(_number(worst[number]["worst_accuracy_percent"]) for number in by_number),
@@ -135,6 +133,10 @@ def _show(ranked: Sequence[dict[str, Any]], report: Path) -> None:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
+
+
+def _interval(value: float | None) -> str:
+    return "" if value is None else f" ± {value:.1f}"
 
 
 @contextmanager
