@@ -5,6 +5,8 @@ state dict or a slice of a file on disk; rules read all of them through the same
 """
 
 import math
+import mmap
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias, TypeVar, Union
@@ -25,6 +27,8 @@ _LEAST_COLUMNS = 512
 _MOST_NORM = 1e150
 # no square of a row between these leaves float32's range on the way, or all of it below
 _FLOAT32_NORMS = (1e-12, 1e15)
+# Linux's number, which Python's mmap names from 3.13 on; other systems reserve nothing for a private map
+_MAP_NORESERVE = 0x4000 if sys.platform == "linux" else 0
 _DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 _Result = TypeVar("_Result")
@@ -112,8 +116,15 @@ class Updates:
                 f"{path} {state}; {n_clients} x {n_params} values of {dtype} are {expected} bytes",
                 remedy="give the number of clients, of parameters and the dtype that the file was written with",
             )
-        values = torch.from_file(str(path), shared=False, size=n_clients * n_params, dtype=dtype)
-        return cls(values.view(n_clients, n_params))
+        # a private map of more than memory is refused unless the kernel is told that no page of it will be written
+        with path.open("rb") as file:
+            mapped = mmap.mmap(
+                file.fileno(),
+                0,
+                flags=mmap.MAP_PRIVATE | _MAP_NORESERVE,
+                prot=mmap.PROT_READ | mmap.PROT_WRITE,  # torch has no read-only tensors
+            )
+        return cls(torch.frombuffer(mapped, dtype=dtype).view(n_clients, n_params))
 
     @property
     def n(self) -> int:

@@ -1,5 +1,7 @@
 """Updates in any form are the same updates."""
 
+import os
+
 import pytest
 import torch
 
@@ -117,3 +119,16 @@ def test_rows_outside_are_refused(dense, indices):
     """No wrapping around, no empty subset."""
     with pytest.raises(UpdatesError, match="of 7 clients"):
         Updates(dense).rows(indices)
+
+
+def test_a_file_larger_than_memory_is_read_in_blocks(tmp_path):
+    """A sparse one: it takes no disk; its last value is the only one that isn't zero."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    n_params = memory * 2 // (4 * 8)
+    path = tmp_path / "updates"
+    with path.open("wb") as file:
+        file.truncate(8 * n_params * 4)
+        file.seek(-4, os.SEEK_END)
+        file.write(torch.tensor([3.0]).numpy().tobytes())
+    updates = Updates.from_file(path, n_clients=8, n_params=n_params)
+    assert updates.block(n_params - 2, n_params)[7].tolist() == [0.0, 3.0]
