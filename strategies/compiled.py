@@ -101,6 +101,17 @@ def _apply(network, work):  # type: ignore[no-untyped-def]
                 other[k] = other[k] if one[k] < other[k] else one[k]
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _load(flat, stride, start, width, values, work):  # type: ignore[no-untyped-def]
+    """Copy a tile twice: to be kept, and to be put in order."""
+    for i in range(len(values)):
+        row, mine, other = flat[i * stride + start : i * stride + start + width], values[i], work[i]
+        for k in range(width):
+            mine[k] = row[k]
+        for k in range(_TILE):
+            other[k] = mine[k]
+
+
 @njit(cache=True, nogil=True)
 def _middle(flat, stride, n, network, low, high, means, shares):  # type: ignore[no-untyped-def]
     columns = len(means)
@@ -112,12 +123,7 @@ def _middle(flat, stride, n, network, low, high, means, shares):  # type: ignore
     parts = np.zeros((n, _TILE))
     for start in range(0, columns, _TILE):
         width = min(_TILE, columns - start)
-        for i in range(n):
-            row, mine, other = flat[i * stride + start : i * stride + start + width], values[i], work[i]
-            for k in range(width):
-                mine[k] = row[k]
-            for k in range(_TILE):
-                other[k] = mine[k]
+        _load(flat, stride, start, width, values, work)
         _apply(network, work)
         for k in range(_TILE):
             least[k] = work[low, k]
@@ -158,23 +164,19 @@ def _around_median(flat, stride, n, halves, edge, nearest, keep, means, shares):
     columns = len(means)
     values, work = np.zeros((n, _TILE)), np.zeros((n, _TILE))
     apart, parts = np.zeros((n, _TILE)), np.zeros((n, _TILE))
-    farthest, open_places, total = np.zeros(_TILE), np.zeros(_TILE), np.zeros(_TILE)
+    median, farthest = np.zeros(_TILE), np.zeros(_TILE)
+    open_places, total = np.zeros(_TILE), np.zeros(_TILE)
     for start in range(0, columns, _TILE):
         width = min(_TILE, columns - start)
-        for i in range(n):
-            row, mine, other = flat[i * stride + start : i * stride + start + width], values[i], work[i]
-            for k in range(width):
-                mine[k] = row[k]
-            for k in range(_TILE):
-                other[k] = mine[k]
+        _load(flat, stride, start, width, values, work)
         _apply(halves, work)
         one, other = work[edge], work[n - 1 - edge]
         for k in range(_TILE):
-            farthest[k] = (one[k] + other[k]) / 2  # the median, for now
+            median[k] = (one[k] + other[k]) / 2
         for i in range(n):
             mine, far, other = values[i], apart[i], work[i]
             for k in range(_TILE):
-                far[k] = abs(mine[k] - farthest[k])
+                far[k] = abs(mine[k] - median[k])
                 other[k] = far[k]
         _apply(nearest, work)
         for k in range(_TILE):

@@ -22,7 +22,8 @@ class CreditGated(GramRule):
     for, and unknown to the clients when they train); whoever stays is no larger than the median norm, which assumes
     that fewer than half of the clients are malicious.
 
-    Source: DESIGN.md section 6, measured there; dropping by validation value after Xie et al., Zeno (ICML 2019).
+    Source: this project's own, measured in docs/arena.md; dropping by validation value after Xie et al., Zeno (ICML
+    2019).
 
     >>> import torch
     >>> from strategies import Evidence
@@ -35,7 +36,7 @@ class CreditGated(GramRule):
     summary: ClassVar[str] = (
         "clipped mean without the harmful and the lowest-credited updates (the default; needs evidence)"
     )
-    source: ClassVar[str] = "DESIGN.md section 6; after Xie et al. 2019 (Zeno)"
+    source: ClassVar[str] = "this project (docs/arena.md); after Xie et al. 2019 (Zeno)"
     breakdown: ClassVar[str] = "f < n"
     evidence: ClassVar[frozenset[EvidenceKind]] = frozenset({"credit", "z"})
 

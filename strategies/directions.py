@@ -125,5 +125,5 @@ class FoolsGold(LastPointRule):
         return (self.settings.confidence * torch.logit(rates) + 0.5).clamp(0.0, 1.0)
 
 
-# multiples of one row have cosines this close to 1 and closer, products in float32 included
-_ALIKE = 1e-5
+# multiples of one float32 row have cosines this close to 1 and closer
+_ALIKE = 1e-9

@@ -1,8 +1,7 @@
 """What a person sees of a run: a line a round as it is settled, then the leaderboard and the supply."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
@@ -192,24 +191,6 @@ class Screen(Quiet):
         self._console.print()
         self._console.print(table)
         self._console.print()
-
-
-@contextmanager
-def counting(what: str, *, enabled: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on the terminal's error stream; gives a function that is told how many of how many are done."""
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn(f"  {what}"),
-        BarColumn(bar_width=32),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not (enabled and console.is_terminal),
-    )
-    task = bar.add_task(what, total=None)
-    with bar:
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def name_clients(kinds: Mapping[str, str]) -> dict[str, str]:
