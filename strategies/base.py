@@ -217,14 +217,15 @@ def sum_of_rows(updates: Updates, weights: Tensor) -> Tensor:
         (n_params,) of the updates' type, summed in float64.
     """
     used = weights.nonzero().flatten().tolist()
-    total = torch.zeros(updates.d, dtype=updates.dtype, device=updates.device)
-    if used:
-        factors = weights[used].to(updates.device)
+    if not used:
+        return torch.zeros(updates.d, dtype=updates.dtype, device=updates.device)
+    total = torch.empty(updates.d, dtype=updates.dtype, device=updates.device)
+    rows, factors = updates.rows(used), weights[used]
 
-        def add_up(start: int, block: Tensor) -> None:
-            total[start : start + block.shape[1]] = weighted_sum(block, factors)
+    def add_up(start: int, stop: int) -> None:
+        weighted_sum(rows.parts(start, stop), factors, total[start:stop])
 
-        updates.rows(used).each_block(add_up)
+    rows.each_span(add_up)
     return total
 
 

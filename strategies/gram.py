@@ -7,12 +7,8 @@ import torch
 from torch import Tensor
 
 from strategies.aggregation import Call, Evidence
-from strategies.kernels import squared_distances
-from strategies.threads import scratch
+from strategies.kernels import products, squared_distances
 from strategies.updates import Updates
-
-# BLAS multiplies 21 rows in one and a half times the time of 20 or 24: rows of zeros fill up
-_ROWS_AT_ONCE = 4
 
 
 class _Products(Protocol):
@@ -190,25 +186,18 @@ def _products_about(updates: Updates, centre: int, wide: bool, *, with_centre: b
     """Inner products of the rows' differences from one of them and, if asked for, last, of that one.
 
     The difference of two nearby floats is exact (Sterbenz), so what the rows have in common costs no precision; the
-    float32 products of one block are added to the others' in float64. Values whose squares leave float32 are multiplied
-    in float64.
+    float32 products of few columns are added to the others' in float64. Values whose squares leave float32 are
+    multiplied in float64.
     """
     dtype = torch.float64 if wide or not updates.within_float32() else updates.dtype
-    n = updates.n
-    n_asked = n + with_centre
-    n_rows = -(-n_asked // _ROWS_AT_ONCE) * _ROWS_AT_ONCE
 
     def of_span(start: int, stop: int) -> Tensor:
-        rows = scratch("rows", (n_rows, stop - start), dtype, updates.device)
-        others = updates.copied(start, stop, rows[:n])
-        rows[n:] = 0.0
-        middle = others[centre].clone()
-        others -= middle
-        if with_centre:
-            rows[n] = middle
-        return (rows @ rows.T).to(device="cpu", dtype=torch.float64)
+        return products(updates.parts(start, stop), centre=centre, dtype=dtype, with_centre=with_centre)
 
-    total = torch.zeros(n_rows, n_rows, dtype=torch.float64)
-    updates.each_span(of_span, total.add_)
-    total = total[:n_asked, :n_asked]
-    return (total + total.T) / 2
+    n_others = updates.n - (not with_centre)
+    half = torch.zeros(n_others, n_others, dtype=torch.float64)
+    updates.each_span(of_span, half.add_)
+    total = torch.zeros(updates.n + with_centre, updates.n + with_centre, dtype=torch.float64)
+    others = torch.tensor([row for row in range(len(total)) if row != centre], dtype=torch.int64)
+    total[others[:, None], others] = half.triu() + half.triu(1).T
+    return total

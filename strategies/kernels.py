@@ -5,14 +5,13 @@ give each column the same bits whatever the block size; sums over the columns ar
 them up over the blocks in float64, in order.
 """
 
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from strategies import compiled
-
-_Flat = tuple[npt.NDArray[np.floating], int, tuple[int, int]]
+from strategies.threads import scratch
 
 
 def row_squares(block: Tensor) -> Tensor:
@@ -48,22 +47,57 @@ def squared_distances(gram: Tensor) -> Tensor:
     return distances.fill_diagonal_(0.0)
 
 
-def weighted_sum(block: Tensor, weights: Tensor) -> Tensor:
+def products(parts: Sequence[Tensor], *, centre: int, dtype: torch.dtype, with_centre: bool) -> Tensor:
+    """Inner products of the rows' differences from one of them and, if asked for, last, of that one itself.
+
+    Args:
+        parts: One or two blocks of the same columns, one's rows below the other's.
+        centre: Number of the row that the differences are taken from; its own, zero, is left out.
+        dtype: float32 or float64: what differences and products are formed in. On a CPU float32 products of a thousand
+            columns are added up in it, further ones in float64.
+        with_centre: Whether the centre itself, not a difference, is one more row.
+
+    Returns:
+        (n - 1, n - 1) or (n, n) float64 on the CPU, to be read on the diagonal and above it only.
+
+    >>> rows = torch.tensor([[1.0, 2.0], [4.0, 6.0], [1.0, 3.0]])
+    >>> products([rows], centre=0, dtype=torch.float32, with_centre=True).triu()
+    tensor([[25.,  4., 11.],
+            [ 0.,  1.,  2.],
+            [ 0.,  0.,  5.]], dtype=torch.float64)
+    """
+    n = sum(len(part) for part in parts) - (not with_centre)
+    if _on_cpu(parts[0]):
+        work = scratch("products", compiled.product_rows(n), dtype, parts[0].device).numpy()
+        upper, *lower = (_flat(part) for part in parts)
+        half = compiled.products(upper, lower[0] if lower else None, centre, work, with_centre=with_centre)
+        return torch.from_numpy(half)
+    rows = torch.cat([part.to(dtype) for part in parts])
+    middle = rows[centre].clone()
+    others = torch.cat([rows[:centre], rows[centre + 1 :]]) - middle
+    if with_centre:
+        others = torch.cat([others, middle[None]])
+    return (others @ others.T).to(device="cpu", dtype=torch.float64)
+
+
+def weighted_sum(parts: Sequence[Tensor], weights: Tensor, out: Tensor) -> None:
     """Sum of the rows times their weights, in float64 and in the rows' order.
 
     Args:
-        block: (n, columns).
-        weights: (n,) float64, on the block's device.
+        parts: One or two blocks of the same columns, one's rows below the other's.
+        weights: (n,) float64 on the CPU, of the rows of both.
+        out: (columns,) of the blocks' type and device: where the sums are written, rounded.
 
-    Returns:
-        (columns,) float64.
-
-    >>> weighted_sum(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([0.5, 0.25]).double())
-    tensor([1.2500, 2.0000], dtype=torch.float64)
+    >>> sums = torch.empty(2)
+    >>> weighted_sum([torch.tensor([[1.0, 2.0], [3.0, 4.0]])], torch.tensor([0.5, 0.25]).double(), sums)
+    >>> sums
+    tensor([1.2500, 2.0000])
     """
-    if _on_cpu(block):
-        return torch.from_numpy(compiled.sums(*_flat(block), weights.numpy()))
-    return weights @ block.to(torch.float64)
+    if _on_cpu(out):
+        upper, *lower = (_flat(part) for part in parts)
+        compiled.sums(upper, lower[0] if lower else None, weights.numpy(), out.numpy())
+        return
+    out.copy_(weights.to(out.device) @ torch.cat([part.to(torch.float64) for part in parts]))
 
 
 def middle_mean(block: Tensor, *, low: int, high: int) -> tuple[Tensor, Tensor]:
@@ -140,7 +174,7 @@ def _on_cpu(block: Tensor) -> bool:
     return block.device.type == "cpu"
 
 
-def _flat(block: Tensor) -> _Flat:
+def _flat(block: Tensor) -> compiled.Flat:
     """A block's memory as one flat array, the distance between its rows in it, and its shape."""
     if block.stride(1) != 1 or (block.shape[0] > 1 and block.stride(0) < block.shape[1]):
         block = block.contiguous()

@@ -10,6 +10,7 @@ from strategies.aggregation import Call, Combined
 from strategies.base import Gram, GramRule, sum_of_rows
 from strategies.errors import EvidenceError
 from strategies.kernels import median_of_columns
+from strategies.threads import scratch
 from strategies.updates import DerivedUpdates, Updates
 
 __all__ = ["LastPointRule", "PointRule", "WithPoints", "columnwise_median", "evidence_row", "origin"]
@@ -43,7 +44,16 @@ class WithPoints(DerivedUpdates):
     def copied(self, start: int, stop: int, out: Tensor) -> Tensor:
         """Copy some columns of updates and points (see `Updates.copied`)."""
         self._base.copied(start, stop, out[: self._base.n])
-        for mine, point in zip(out[self._base.n :], self._points, strict=True):
+        self._copy_points(start, stop, out[self._base.n :])
+        return out
+
+    def parts(self, start: int, stop: int) -> tuple[Tensor, ...]:
+        """Some columns of the updates, not copied if they needn't be, and of the points (see `Updates.parts`)."""
+        points = scratch("points", (len(self._points), stop - start), self.dtype, self.device)
+        return *self._base.parts(start, stop), self._copy_points(start, stop, points)
+
+    def _copy_points(self, start: int, stop: int, out: Tensor) -> Tensor:
+        for mine, point in zip(out, self._points, strict=True):
             mine.copy_(point[start:stop])
         return out
 
@@ -64,9 +74,12 @@ class WithPoints(DerivedUpdates):
     def norms(self) -> Tensor:
         """(n,) float64 Euclidean norms; those of the updates aren't computed again."""
         if self._norms is None:
-            points = self.rows(range(self._base.n, self.n))
-            self._norms = torch.cat([self._base.norms(), points.norms()])
+            norms = [torch.zeros(1) if _is_origin(point) else self._alone(point).norms() for point in self._points]
+            self._norms = torch.cat([self._base.norms(), *norms])
         return self._norms.clone()
+
+    def _alone(self, point: Tensor) -> Updates:
+        return Updates([point.to(device=self.device, dtype=self.dtype)])
 
 
 class PointRule(GramRule):
@@ -90,10 +103,12 @@ class PointRule(GramRule):
 
     def combine(self, updates: Updates, call: Call) -> Combined:
         """Weigh rows and points and add them up; tell of the rows only (see `GramRule.combine`)."""
-        both = WithPoints(updates, self.points(updates, call))
+        points = self.points(updates, call)
+        both = WithPoints(updates, points)
         weights = self.weights(self.gram(both, call))
+        counted = [True] * updates.n + [not _is_origin(point) for point in points]
         return Combined(
-            update=sum_of_rows(both, weights.values),
+            update=sum_of_rows(both, torch.where(torch.tensor(counted), weights.values, 0.0)),
             influence=weights.values[: updates.n],
             diagnostics={name: values[: updates.n] for name, values in weights.diagnostics.items()},
             rejected=weights.rejected,
@@ -118,6 +133,11 @@ class LastPointRule(PointRule):
 def origin(updates: Updates) -> Tensor:
     """(n_params,) the update that changes nothing, without the memory for it."""
     return torch.zeros(1, dtype=updates.dtype, device=updates.device).expand(updates.d)
+
+
+def _is_origin(point: Tensor) -> bool:
+    """Whether a point is what `origin` makes: it adds nothing to a sum, and has no norm."""
+    return point.stride(0) == 0 and float(point[0]) == 0.0
 
 
 def columnwise_median(updates: Updates) -> Tensor:

@@ -68,7 +68,38 @@ def test_squares_and_sums_are_float64s(path, scale):
     wide = values.double()
     torch.testing.assert_close(kernels.row_squares(values), wide.square().sum(dim=1), rtol=1e-12, atol=0)
     weights = torch.linspace(-1, 1, 6, dtype=torch.float64)
-    torch.testing.assert_close(kernels.weighted_sum(values, weights), weights @ wide, rtol=1e-9, atol=1e-12 * scale)
+    sums = torch.empty(len(wide[0]))
+    for parts in ([values], [values[:4], values[4:]]):
+        kernels.weighted_sum(parts, weights, sums.fill_(torch.nan))
+        torch.testing.assert_close(sums.double(), weights @ wide, rtol=1e-7, atol=1e-7 * scale)
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 20])
+def test_a_sum_is_that_of_its_rows_in_order(n):
+    """To the bit, however many rows are read at once."""
+    values, weights = block(n, 5_000), torch.linspace(-1, 1, n, dtype=torch.float64)
+    kernels.weighted_sum([values], weights, sums := torch.empty(5_000))
+    total = torch.zeros(5_000, dtype=torch.float64)
+    for row, weight in zip(values, weights, strict=True):
+        total += weight * row.double()
+    assert torch.equal(sums, total.float())
+
+
+@pytest.mark.parametrize(("n", "columns"), [(1, 5), (2, 1), (4, 1_024), (5, 1_030), (20, 3_001), (23, 2_047)])
+@pytest.mark.parametrize("with_centre", [False, True])
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 2e-6), (torch.float64, 1e-13)])
+def test_products_are_of_differences_from_the_centre(path, n, columns, with_centre, dtype, error):
+    """Wherever the centre is, in one block or two, with rows that aren't next to each other."""
+    values = block(2 * n, columns + 9)[::2, 4:-5] + 3.0
+    for centre in {0, n // 2, n - 1}:
+        wide = values.double() - values[centre].double()
+        wide = torch.cat([wide[:centre], wide[centre + 1 :], *([values[centre : centre + 1].double()] * with_centre)])
+        expected = (wide @ wide.T).triu()
+        for cut in {n, max(1, n - 1), max(1, n // 3)}:
+            parts = [values[:cut], values[cut:]] if cut < n else [values]
+            found = kernels.products(parts, centre=centre, dtype=dtype, with_centre=with_centre).triu()
+            scale = float(expected.abs().max()) if len(expected) else 1.0
+            torch.testing.assert_close(found, expected, rtol=0, atol=error * scale)
 
 
 def test_columns_dont_know_their_neighbours():
