@@ -51,7 +51,11 @@ class MixedUpdates(DerivedUpdates):
 
     def block(self, start: int, stop: int) -> Tensor:
         """Some columns of the mixed rows, in a new tensor (see `Updates.block`)."""
-        return self._formed(start, stop).to(self.dtype)
+        return self._formed(start, stop).to(self.dtype, copy=True)
+
+    def parts(self, start: int, stop: int) -> tuple[Tensor, ...]:
+        """Some columns of the mixed rows, in memory that the next call takes again (see `Updates.parts`)."""
+        return (self._formed(start, stop).to(self.dtype),)
 
     def copied(self, start: int, stop: int, out: Tensor) -> Tensor:
         """Copy some columns of the mixed rows (see `Updates.copied`)."""
@@ -63,7 +67,8 @@ class MixedUpdates(DerivedUpdates):
             wide = scratch("mixed", (self._base.n, stop - start), torch.float64, self.device)
             return self._base.copied(start, stop, wide).mul_(self._factors.to(self.device)[:, None])
         rows = scratch("mixed", (self._base.n, stop - start), self._product_type, self.device)
-        return self._weights.to(rows) @ self._base.copied(start, stop, rows)
+        sums = scratch("mixtures", (self.n, stop - start), self._product_type, self.device)
+        return torch.mm(self._weights.to(rows), self._base.copied(start, stop, rows), out=sums)
 
     def rows(self, indices: Sequence[int]) -> "MixedUpdates":
         """Some of the mixed rows, in the order given (see `Updates.rows`)."""

@@ -170,10 +170,16 @@ class Updates:
         """Work on all blocks, as many at a time as torch has threads, and take the results in the columns' order.
 
         Args:
-            work: Called with `(start, block)` as `blocks` yields them, in a thread of its own.
+            work: Called with `(start, block)` as `blocks` yields them, in a thread of its own; the block may be in
+                memory that the thread's next one takes again.
             take: Called with each result, in the calling thread.
         """
-        self.each_span(lambda start, stop: work(start, self.block(start, stop)), take)
+
+        def read(start: int, stop: int) -> _Result:
+            parts = self.parts(start, stop)
+            return work(start, parts[0] if len(parts) == 1 else self.block(start, stop))
+
+        self.each_span(read, take)
 
     def each_span(self, work: Callable[[int, int], _Result], take: Callable[[_Result], object] = _nothing) -> None:
         """As `each_block`, for work that reads the columns itself.

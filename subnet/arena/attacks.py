@@ -33,25 +33,26 @@ def behaviour(attack: str, task: Task) -> Behaviour:
     return informed(KINDS[attack](), task.training_data())
 
 
-def aim(attack: str, task: Task) -> Examples | None:
-    """Return held-out inputs with the answers that an attack wants of the model.
+def aim(attack: str, task: Task, test: Examples) -> Examples | None:
+    """Return test inputs with the answers that an attack wants of the model.
 
     The backdoor wants its label wherever its mark is, the label flip its turned labels. Inputs whose true answer that
     is are left out.
 
+    Args:
+        attack: its name.
+        task: what is trained.
+        test: examples that nobody trained on.
+
     Returns:
         The examples; None for an attack that only does damage, or where nothing is left.
     """
-    held_out = task.validation_data()
     if attack == Backdoor.kind:
         target = Backdoor().target
-        wanted = Examples(
-            inputs=mark(held_out.inputs),
-            targets=held_out.targets.new_full(held_out.targets.shape, target),
-        )
+        wanted = Examples(inputs=mark(test.inputs), targets=test.targets.new_full(test.targets.shape, target))
     elif attack == LabelFlip.kind:
-        wanted = behaviour(attack, task).data(held_out)
+        wanted = behaviour(attack, task).data(test)
     else:
         return None
-    others = (wanted.targets != held_out.targets).reshape(len(held_out), -1).any(1).nonzero().flatten()
+    others = (wanted.targets != test.targets).reshape(len(test), -1).any(1).nonzero().flatten()
     return wanted.take(others) if len(others) else None

@@ -11,6 +11,7 @@ from subnet._version import __version__
 from subnet.arena.attacks import NO_ATTACK, attack_names, checked
 from subnet.arena.cell import VERSION, Cell, Stated
 from subnet.arena.entrants import default_names, entrant, task_code
+from subnet.arena.play import divided
 from subnet.arena.run import plan
 from subnet.errors import ArenaError
 from subnet.spec import Spec, load_spec
@@ -52,7 +53,7 @@ class Choices:
         """
         entrants = [entrant(self.folder, name) for name in self.strategies]
         task = load_task(self.folder, self.spec.subnet.task)
-        data = task.training_data()
+        data, _ = divided(task.training_data())
         for partition in self.partitions:
             for seed in range(self.n_seeds):
                 partitions.split(data, self.n_clients, partition=partition, seed=seed)

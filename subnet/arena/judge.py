@@ -16,6 +16,7 @@ from subnet.scoring.history import History
 from subnet.scoring.objective import Objective
 from subnet.scoring.path_credit import PathCredit
 from subnet.spec import Spec
+from subnet.strategy import ROOT_SAMPLES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +43,10 @@ class Judge:
         order = torch.randperm(len(held_out), generator=generator("arena-draw", self.seed, number))
         drawn = order[: rules.n_batches * rules.batch_size]
         root = None
-        if "root" in rule.evidence:
-            draw = generator("arena-root", self.seed, number)
-            [root] = self.trainer.train(base, [held_out.take(drawn)], [draw])
+        if "root" in rule.evidence:  # on the samples that a subnet's round would take (see `subnet.strategy`)
+            after = order[len(drawn) : len(drawn) + ROOT_SAMPLES]
+            own = held_out.take(after if len(after) else order[:ROOT_SAMPLES])
+            [root] = self.trainer.train(base, [own], [generator("arena-root", self.seed, number)])
         return Round(
             judge=self,
             kinds=rule.evidence,

@@ -71,7 +71,7 @@ def _short(value: float) -> str:
 MEASURES = (
     Measure(
         name="accuracy",
-        title="Accuracy on held-out data, %",
+        title="Accuracy on test data, %",
         scale="points below the best without attack",
         column="accuracy_percent",
         bounds=(1, 2, 5, 10, 20, 40),
@@ -82,7 +82,7 @@ MEASURES = (
     ),
     Measure(
         name="loss",
-        title="Loss on held-out data",
+        title="Loss on test data",
         scale="times the least without attack",
         column="loss",
         bounds=(1.1, 1.25, 1.5, 2, 4, 10),
@@ -94,7 +94,7 @@ MEASURES = (
     ),
     Measure(
         name="attack success",
-        title="Attack success: share of held-out inputs that get the answer the attack wants, %",
+        title="Attack success: share of test inputs that get the answer the attack wants, %",
         scale="share",
         column="attack_success_percent",
         bounds=(2, 5, 10, 20, 40, 70),

@@ -26,6 +26,9 @@ from subnet.arena.together import Trainer
 from subnet.scoring.objective import Objective
 from subnet.spec import Spec, load_spec
 
+TEST_SHARE = 0.2
+"""Part of the training data that neither a client nor the validator ever sees: the last model is measured on it."""
+
 
 @dataclass(slots=True)
 class _Game:
@@ -37,6 +40,7 @@ class _Game:
     judge: Judge
     rule: Aggregator
     shards: list[Examples]
+    test: Examples
     base: Tensor
     last_delta: Tensor | None
 
@@ -45,8 +49,8 @@ def play(cell: Cell) -> dict[str, Any]:
     """Play a cell and return its measurements; the same cell gives the same ones, but for the times.
 
     Returns:
-        `accuracy` and `loss` (None if it isn't finite) on held-out data, `attack_success` (share of the held-out inputs
-        for which the model gives the answer that the attack wants; None for an attack that wants none), `distance`
+        `accuracy` and `loss` (None if it isn't finite) on test data, `attack_success` (share of the test inputs for
+        which the model gives the answer that the attack wants; None for an attack that wants none), `distance`
         (mean over the rounds of the aggregate's distance to the honest mean, over that mean's norm), `n_rounds_alive`
         (rounds until the model exploded, or all), `n_refused` (rounds in which the rule could not work),
         `aggregation_s` (the rule's own, over all rounds) and `wall_s` (the whole cell's).
@@ -72,8 +76,8 @@ def play(cell: Cell) -> dict[str, Any]:
         mean = honest.double().mean(0)
         distances.append(float((aggregate.double() - mean).norm() / mean.norm().clamp(min=1e-30)))
         game.base, game.last_delta = game.base + aggregate, aggregate
-    loss, accuracy = game.judge.objective.evaluate(game.base, game.task.validation_data())
-    wanted = aim(cell.attack, game.task)
+    loss, accuracy = game.judge.objective.evaluate(game.base, game.test)
+    wanted = aim(cell.attack, game.task, game.test)
     return {
         "accuracy": accuracy,
         "loss": loss if isfinite(loss) else None,
@@ -89,7 +93,7 @@ def play(cell: Cell) -> dict[str, Any]:
 def _open(cell: Cell) -> _Game:
     checked(cell.attack)
     task, spec, trainer = _prepared(cell.app_dir, cell.spec)
-    data = task.training_data()
+    data, test = divided(task.training_data())
     shards = [
         data.take(shard) for shard in partitions.split(data, cell.n_clients, partition=cell.partition, seed=cell.seed)
     ]
@@ -105,9 +109,17 @@ def _open(cell: Cell) -> _Game:
         judge=Judge(spec=spec, objective=objective, trainer=trainer, seed=cell.seed, n_examples=n_examples),
         rule=create_rule(cell.app_dir, cell.strategy, cell.stated),
         shards=shards,
+        test=test,
         base=base,
         last_delta=None,
     )
+
+
+def divided(data: Examples) -> tuple[Examples, Examples]:
+    """Return what clients train on and what models are measured on, the same for all cells of a task."""
+    n_test = max(1, int(TEST_SHARE * len(data)))
+    order = torch.randperm(len(data), generator=generator("arena-test"))
+    return data.take(order[n_test:]), data.take(order[:n_test])
 
 
 @lru_cache(maxsize=4)

@@ -43,7 +43,7 @@ def arena(  # noqa: PLR0917 (a command's options)
             "[default: the truth]"
         ),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, max=10_000, help="Rounds of training.")] = 20,
+    rounds: Annotated[int, typer.Option(min=1, max=10_000, help="Rounds of training.")] = 50,
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Seeds a cell is played with.")] = 3,
     workers: Annotated[int | None, typer.Option(min=1, max=1000, help="Processes.  [default: all processors]")] = None,
     out: Annotated[Path, typer.Option(help="Where results are kept; an interrupted arena goes on.")] = Path("arena"),
@@ -128,7 +128,7 @@ def _show(ranked: Sequence[dict[str, Any]], report: Path) -> None:
         )
     console.print(table)
     told = "; told N: the worst when the rule is told of N attackers" if by_number else ""
-    console.print(f"\nheld-out accuracy in percent{told}\nevery cell: {report}")
+    console.print(f"\ntest accuracy in percent{told}\nevery cell: {report}")
 
 
 def _number(value: float | None) -> str:

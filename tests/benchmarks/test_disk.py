@@ -28,9 +28,9 @@ def test_the_file_has_every_row_with_outliers_at_the_end(tmp_path):
 
 def test_peaks_are_those_of_the_block():
     with disk.Peaks(cap_bytes=1e12) as peaks:
-        held = np.ones(4_000_000)
+        held = np.ones(8_000_000)  # more than malloc ever takes out of memory that was freed before
         held.sum()
-    assert peaks.extra[0] > 25e6
+    assert peaks.extra[0] > 50e6
 
 
 @pytest.mark.parametrize(

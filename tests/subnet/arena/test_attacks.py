@@ -9,9 +9,10 @@ from tests.endtoend.conftest import BLOBS
 
 
 def test_the_backdoor_aims_at_marked_inputs_of_other_labels():
-    """The target label on every held-out input that isn't of that label already."""
+    """The target label on every input that isn't of that label already."""
     task = load_task(BLOBS, "blobs.task:Blobs")
-    held_out, wanted = task.validation_data(), aim("backdoor", task)
+    held_out = task.validation_data()
+    wanted = aim("backdoor", task, held_out)
     others = held_out.take((held_out.targets != 0).nonzero().flatten())
     assert bool((wanted.targets == 0).all())
     assert torch.equal(wanted.inputs, mark(held_out.inputs)[held_out.targets != 0])
@@ -21,7 +22,8 @@ def test_the_backdoor_aims_at_marked_inputs_of_other_labels():
 def test_the_label_flip_aims_at_turned_labels():
     """Of four labels all are turned: none is its own opposite."""
     task = load_task(BLOBS, "blobs.task:Blobs")
-    held_out, wanted = task.validation_data(), aim("label_flip", task)
+    held_out = task.validation_data()
+    wanted = aim("label_flip", task, held_out)
     assert torch.equal(wanted.targets, 3 - held_out.targets)
     assert torch.equal(wanted.inputs, held_out.inputs)
 
@@ -29,7 +31,7 @@ def test_the_label_flip_aims_at_turned_labels():
 def test_the_other_attacks_aim_at_nothing():
     """They only do damage, which accuracy shows."""
     task = load_task(BLOBS, "blobs.task:Blobs")
-    assert [name for name in attack_names() if aim(name, task)] == ["label_flip", "backdoor"]
+    assert [name for name in attack_names() if aim(name, task, task.validation_data())] == ["label_flip", "backdoor"]
 
 
 def test_the_backdoor_marks_half_and_only_half():

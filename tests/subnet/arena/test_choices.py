@@ -83,5 +83,5 @@ def test_what_doesnt_exist_or_cant_be_divided_is_found_by_planning():
     """An unknown rule, and clients for whom there aren't enough data, don't wait for their cell's turn."""
     with pytest.raises(StrategyError, match="'krumm'"):
         choices(strategies="mean,krumm").cells()
-    with pytest.raises(CastError, match="400 training examples"):
+    with pytest.raises(CastError, match="320 training examples"):
         choices(n_clients=100).cells()

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from subnet.arena.cell import VERSION
 from subnet.arena.choices import read
 from subnet.arena.measures import MEASURES
 from subnet.arena.page import page
@@ -52,7 +53,7 @@ def test_the_page_needs_nothing_else_and_names_what_was_played():
     assert "src=" not in text
     assert "<b>'&" not in text
     assert "&lt;b&gt;&#x27;&amp;" in text
-    for fact in ("blobs.task:Blobs", "6, 2 of them attack", "flower-subnet", "arena 2"):
+    for fact in ("blobs.task:Blobs", "6, 2 of them attack", "flower-subnet", f"arena {VERSION}"):
         assert fact in text
 
 

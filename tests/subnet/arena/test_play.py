@@ -84,3 +84,31 @@ def test_a_task_without_accuracy_is_refused(monkeypatch):
     module._prepared.cache_clear()
     with pytest.raises(TaskError, match="no accuracy"):
         play(CELL)
+
+
+def test_nobody_sees_the_test_data():
+    """Clients and the validator work on other examples than those that the last model is measured on."""
+    task = module._prepared(CELL.app_dir, "")[0]
+    trained, test = module.divided(task.training_data())
+    assert len(test) == int(0.2 * len(task.training_data()))
+    seen = {tuple(row.flatten().tolist()) for row in (*trained.inputs, *task.validation_data().inputs)}
+    assert not seen & {tuple(row.flatten().tolist()) for row in test.inputs}
+    assert len(trained) + len(test) == len(task.training_data())
+
+
+def test_the_trusted_update_is_of_samples_that_credit_is_not_taken_on(monkeypatch):
+    """As in a subnet's round, where the pool has more samples than a round draws."""
+    trained = []
+    game = module._open(replace(CELL, strategy="fltrust"))
+    monkeypatch.setattr(
+        type(game.trainer), "train", lambda self, base, shards, draws: trained.extend(shards) or base.new_zeros(1, 1)
+    )
+    known = game.judge.look(game.rule, game.base, None, 1)
+
+    def rows(part):
+        return {tuple(row.flatten().tolist()) for row in part.inputs}
+
+    [own] = trained
+    held_out, drawn = rows(game.task.validation_data()), set().union(*map(rows, known.batches))
+    assert rows(own) <= held_out
+    assert not rows(own) & drawn or drawn == held_out
