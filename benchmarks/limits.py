@@ -24,7 +24,7 @@ GRAM_PRODUCTS: Mapping[str, int] = {
     "nnm+trimmed_mean": 2,
 }
 """Products of n x n x d that a rule takes in Gram space (mixing is one more); 2 n^2 d operations each, as `sgemm` does
-them, without the half that symmetry could save."""
+them. Whoever forms one half of a symmetric product can come to more than this limit."""
 _COPY_BYTES = 2**28
 _CHUNK_BYTES = 2**18
 _BUDGET_S = 1.5

@@ -31,6 +31,7 @@ REASONS: Mapping[str, str] = {
     "wrong_shapes": "the update's parameters have other shapes than the model's",
     "wrong_dtype": "the update isn't in float32",
     "non_finite": "the update holds NaN or infinite numbers",
+    "suspended": "a strike has suspended this hotkey",
     "free_riding": "nearly all of the update was public knowledge already",
     "copy": "the update copies one that was committed earlier",
 }
@@ -38,6 +39,7 @@ REASONS: Mapping[str, str] = {
 
 ZERO_BECAUSE: Mapping[str, str] = {
     "round_refused": "the round's model was refused, so the round paid nobody",
+    "strike": "an update of absurd size did harm: a strike, which suspends the hotkey and voids its credit so far",
     "negative": "the update made the model worse, beyond noise",
     "noise": "the credit of the window lies inside its own noise band",
     "no_credit": "over all rounds its credit isn't above 0",

@@ -19,7 +19,7 @@ from strategies import StrategyError
 from subnet import draw
 from subnet.collect import Asked, Reply, send
 from subnet.collect import collect as collect_replies
-from subnet.scoring import outliers
+from subnet.scoring import outliers, strikes
 from subnet.scoring.base import Field
 from subnet.screening import Expected, Screened, screen
 from subnet.settle import Aggregated, Opened, Played, Scored, Verdict, settle
@@ -188,6 +188,7 @@ def _expected(fixture: Fixture, state: State) -> Expected:
         round=state.round + 1,
         base_hash=state.models[0],
         validator=fixture.keypair.public,
+        suspended=strikes.suspended(state.history, fixture.spec.scoring),
     )
 
 

@@ -1,10 +1,11 @@
 """What an update must be before anyone looks at its numbers. A bad one costs its sender the round, and nobody else.
 
 In order: a signature that holds, by the hotkey that was asked; this subnet, round, message, base model and validator;
-the bytes that the signature names; this model's parameters by name, shape and type; finite numbers.
+the bytes that the signature names; a hotkey that no strike has suspended; this model's parameters by name, shape and
+type; finite numbers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -26,6 +27,8 @@ class Expected:
     round: int
     base_hash: str
     validator: str
+    suspended: Mapping[str, int]
+    """Who is out because of a strike, each with the last round for which it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,3 +86,5 @@ def _check_envelope(envelope: Envelope, reply: Reply, expected: Expected) -> Non
     for reason, what, said, wanted in checks:
         if said != wanted:
             raise ContributionError(reason, f"signed for {what} {said[:12]}, not {wanted[:12]}")
+    if envelope.hotkey in expected.suspended:
+        raise ContributionError("suspended", f"until the end of round {expected.suspended[envelope.hotkey]}")

@@ -15,7 +15,9 @@ from subnet.receipts import Receipt, acknowledge
 from subnet.scoring.base import Appraisal, Credits, Field, z_scores
 from subnet.scoring.history import past_round
 from subnet.scoring.payable import Payable, payable
+from subnet.scoring.strikes import is_strike
 from subnet.screening import Screened
+from subnet.spec import ScoringSection
 from subnet.state import Fixture, State
 from tokenomics.ledger import ReceiptEntry, RoundPlan, Settlement, plan_round
 
@@ -88,7 +90,7 @@ def settle(fixture: Fixture, state: State, played: Played) -> State:
     """
     ledger, rules, verdict = fixture.ledger, fixture.spec.scoring, played.verdict
     receipts = _receipts(fixture.spec.hash, played)
-    eligible = _judge(receipts, played, negative_z=rules.negative_z)
+    eligible = _judge(receipts, played, rules)
     record = _record(fixture, state, played)
     history = state.history.then(past_round(record, receipts))
     due = payable(history, played.scored.field.hotkeys, eligible, rules) if verdict.accepted else {}
@@ -159,13 +161,14 @@ def _receipt(subnet: str, round_number: int, reply: Reply, envelope: Envelope | 
         "counted": None,
         "payable": None,
         "zero_because": "",
+        "strike": False,
         "score": 0,
         "reward": 0,
         "participants_pool": 0,
     }
 
 
-def _judge(receipts: dict[str, Receipt], played: Played, *, negative_z: float) -> set[str]:
+def _judge(receipts: dict[str, Receipt], played: Played, rules: ScoringSection) -> set[str]:
     """Write the scorer's findings on the receipts; return who may be paid."""
     appraisal, credits = played.scored.appraisal, played.aggregated.credits
     if appraisal is None:
@@ -174,6 +177,8 @@ def _judge(receipts: dict[str, Receipt], played: Played, *, negative_z: float) -
     for index, hotkey in enumerate(played.scored.field.hotkeys):
         receipt = receipts[hotkey]
         numbers = receipt["numbers"] = _numbers(index, hotkey, played.scored, appraisal, played.aggregated)
+        norm_ratio = numbers["outliers"]["norm_ratio"]
+        receipt["strike"] = is_strike(norm_ratio=norm_ratio, z=numbers["z"], rules=rules)
         original = appraisal.copy_of.get(hotkey)
         if numbers["gated"] or original:
             receipt["status"] = "rejected"
@@ -186,7 +191,9 @@ def _judge(receipts: dict[str, Receipt], played: Played, *, negative_z: float) -
         receipt["counted"] = _counted(index, credits if counts else None)
         if not counts:
             continue
-        if numbers["credit"] < 0 and numbers["z"] < negative_z:
+        if receipt["strike"]:
+            receipt["zero_because"] = "strike"
+        elif numbers["credit"] < 0 and numbers["z"] < rules.negative_z:
             receipt["zero_because"] = "negative"
         else:
             eligible.add(hotkey)

@@ -100,6 +100,11 @@ class ScoringSection(_Section):
     """Nothing payable when recent credit is below this share of the median."""
     negative_z: Annotated[float, Field(ge=-10, le=0)] = -2.0
     """A credit below 0 by so many standard errors earns nothing this round."""
+    strike_norm_ratio: Annotated[float, Field(ge=1, le=1e9)] = 5.0
+    strike_z: Annotated[float, Field(ge=-10, le=0)] = -1.0
+    """A strike: a norm above so many times the median, and a credit below 0 by so many standard errors."""
+    suspension: Annotated[int, Field(ge=0, le=10_000)] = 20
+    """Rounds for which whoever is struck is out; 0 suspends nobody, though earlier credit is lost all the same."""
 
 
 class TokenSection(_Section):

@@ -24,10 +24,12 @@ class PastRound:
     Attributes:
         credits: by hotkey, of those whose contribution counted; gated and copied ones count as 0.
         cosines: of the novel parts of two updates, by hotkeys in ascending order.
+        strikes: hotkeys that were struck.
     """
 
     credits: Mapping[str, PastCredit]
     cosines: Mapping[Pair, float]
+    strikes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +65,8 @@ def past_round(record: Mapping[str, Any], receipts: Mapping[str, Mapping[str, An
         for row, values in enumerate(record["cosines"]["lower"])
         for column, value in enumerate(values)
     }
-    return PastRound(credits=credits, cosines={(min(pair), max(pair)): value for pair, value in cosines.items()})
+    return PastRound(
+        credits=credits,
+        cosines={(min(pair), max(pair)): value for pair, value in cosines.items()},
+        strikes=frozenset(hotkey for hotkey, receipt in receipts.items() if receipt["strike"]),
+    )

@@ -114,7 +114,10 @@ class _Sums:
 
 
 def _sum(rounds: Sequence[PastRound], hotkey: str) -> _Sums:
-    found = [settled.credits[hotkey] for settled in rounds if hotkey in settled.credits]
+    """Add up what counts of some rounds: nothing up to the last strike does."""
+    struck = [index for index, settled in enumerate(rounds) if hotkey in settled.strikes]
+    since = rounds[struck[-1] + 1 :] if struck else rounds
+    found = [settled.credits[hotkey] for settled in since if hotkey in settled.credits]
     return _Sums(
         credit=sum(past.credit for past in found),
         error=sqrt(sum(past.standard_error**2 for past in found)),

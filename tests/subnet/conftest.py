@@ -188,7 +188,7 @@ def game(tmp_path, open_game):
         yield lambda cast, **more: stack.enter_context(open_game(tmp_path / "run", cast, **more))
 
 
-SEASON_CAST = "honest=5,sign_flip=1,stale=1,copycat=1,nan=1,unsigned=1,crash=1,forged=1"
+SEASON_CAST = "honest=5,sign_flip:2=1,stale=1,copycat=1,nan=1,unsigned=1,crash=1,forged=1"
 
 
 @pytest.fixture(scope="session")

@@ -105,7 +105,7 @@ def test_acknowledgements_are_the_validators_signed_word(game):
 
 EXPECTED = {
     "honest": ("accepted", "", ""),
-    "sign_flip": ("accepted", "", "negative"),
+    "sign_flip": ("accepted", "", "strike"),
     "scaling": ("accepted", "", ""),
     "noise": ("accepted", "", "negative"),
     "zero": ("rejected", "free_riding", "ineligible"),

@@ -14,7 +14,7 @@ from tokenomics.keys import Wallet
 WALLETS = sorted(
     (Wallet.from_seed(bytes([number]) * 32) for number in range(4)), key=lambda one: one.hotkey.keypair.public
 )
-EXPECTED = Expected(subnet="5" * 64, round=3, base_hash="6" * 64, validator="7" * 64)
+EXPECTED = Expected(subnet="5" * 64, round=3, base_hash="6" * 64, validator="7" * 64, suspended={})
 
 
 @pytest.fixture

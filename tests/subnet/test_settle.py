@@ -3,6 +3,7 @@
 import pytest
 
 from subnet.scoring.payable import SCORE_UNIT
+from subnet.state import restore
 from tokenomics import Amount, Shares
 from tokenomics.canonical import content_hash
 from tokenomics.ledger import verify_ledger
@@ -131,3 +132,29 @@ def test_a_supply_schedule_pays_by_what_was_minted(game):
     assert played.fixture.ledger.minted <= Amount.parse("250", played.fixture.ledger.genesis.token).base_units
     third = list(played.fixture.ledger.rounds())[2]
     assert third.emission < 100 * 10**9
+
+
+def test_a_strike_suspends_and_costs_what_was_earned(game):
+    """A tenfold sign flip is struck once, then out with its reason until its time is over, and never paid."""
+    played = game("honest=4,sign_flip:100=1", scoring={"suspension": 2})
+    (flip,) = played.of_kind("sign_flip")
+    seen = []
+    for _ in range(4):
+        receipt = played.play().receipts[flip]
+        seen.append((receipt["status"], receipt["reason"], receipt["zero_because"], receipt["strike"]))
+        assert receipt["reward"] == 0
+    struck, out = ("accepted", "", "strike", True), ("rejected", "suspended", "", False)
+    assert seen == [struck, out, out, struck]
+    assert played.report(2).receipts[flip]["detail"] == "until the end of round 3"
+    honest = played.of_kind("honest")
+    assert not any(played.report(number).receipts[hotkey]["strike"] for number in (1, 2, 3, 4) for hotkey in honest)
+
+
+def test_a_suspension_outlives_a_restart(game):
+    """It is read off the receipts, so a validator that starts again knows it."""
+    played = game("honest=4,sign_flip:100=1")
+    played.play()
+    assert restore(played.fixture).history == played.state.history
+    (flip,) = played.of_kind("sign_flip")
+    played.session.state = restore(played.fixture)
+    assert played.play().receipts[flip]["reason"] == "suspended"

@@ -10,13 +10,18 @@ COUNTED = {"credit": 0.1, "standard_error": 0.2, "novel": -0.3, "novel_standard_
 def test_a_round_is_read_off_its_record_and_receipts():
     """Receipts that count give credits, the others don't, and the triangle of cosines becomes pairs."""
     record = {"cosines": {"hotkeys": ["a", "b", "c"], "lower": [[], [0.1], [0.2, 0.3]]}}
-    receipts = {"a": {"counted": COUNTED}, "b": {"counted": None}, "c": {"counted": COUNTED | {"credit": 0.0}}}
+    receipts = {
+        "a": {"counted": COUNTED, "strike": True},
+        "b": {"counted": None, "strike": False},
+        "c": {"counted": COUNTED | {"credit": 0.0}, "strike": False},
+    }
     found = past_round(json.loads(json.dumps(record)), json.loads(json.dumps(receipts)))
     assert found.credits == {
         "a": PastCredit(credit=0.1, standard_error=0.2, novel=-0.3, novel_standard_error=0.4),
         "c": PastCredit(credit=0.0, standard_error=0.2, novel=-0.3, novel_standard_error=0.4),
     }
     assert found.cosines == {("a", "b"): 0.1, ("a", "c"): 0.2, ("b", "c"): 0.3}
+    assert found.strikes == {"a"}
 
 
 def test_pairs_are_in_ascending_order_whatever_the_records_is():
