@@ -1,8 +1,8 @@
 """The same clients under another aggregation rule, played round by round beside a run, to compare with.
 
-The companion has no gate, no copy rule, takes every finite model, and scores on as little as can be, since nobody is
-paid by it: it shows what that rule alone does. Replies that
-aren't finite numbers are screened out for it too; plain averaging would otherwise be NaN from the first such reply.
+The companion has no gate and no copy rule, suspends nobody, takes every finite model, and scores on as little as can
+be, since nobody is paid by it: it shows what that rule alone does. Replies that aren't finite numbers are screened out
+for it too; plain averaging would otherwise be NaN from the first such reply.
 """
 
 import os
@@ -38,7 +38,13 @@ class Companion:
                     update={"tolerance": float("1e30"), "n_batches": 2, "batch_size": 16}
                 ),
                 "scoring": spec.scoring.model_copy(
-                    update={"gate_floor": 0.0, "gate_share": 0.0, "copy_floor": 1.0, "copy_ceiling": 1.0}
+                    update={
+                        "gate_floor": 0.0,
+                        "gate_share": 0.0,
+                        "copy_floor": 1.0,
+                        "copy_ceiling": 1.0,
+                        "suspension": 0,
+                    }
                 ),
             }
         )
