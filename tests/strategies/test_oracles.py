@@ -213,6 +213,11 @@ def sign_guard(x, group):
     return clipped_to_median(x, [i for i in ordinary if i in group] or ordinary)
 
 
+def typical_step(x):
+    sizes = np.linalg.norm(x, axis=1)
+    return np.median(sizes[sizes > 0]) / len(x[0]) ** 0.5
+
+
 def sign_majority(x, step):
     return np.array([step * np.sign(sum(v > 0 for v in column) - sum(v < 0 for v in column)) for column in x.T])
 
@@ -269,7 +274,8 @@ ORACLES = {
     "fltrust": ("fltrust", {}, lambda x, e, f: fltrust(x, e.root.numpy())),
     "fools_gold": ("fools_gold", {}, lambda x, e, f: fools_gold(x)),
     "flame": ("flame", {}, lambda x, e, f: flame(x)),
-    "sign_majority": ("sign_majority", {"step": 0.01}, lambda x, e, f: sign_majority(x, 0.01)),
+    "sign_majority": ("sign_majority", {}, lambda x, e, f: sign_majority(x, typical_step(x))),
+    "sign_majority-step": ("sign_majority", {"step": 0.01}, lambda x, e, f: sign_majority(x, 0.01)),
     "zeno": ("zeno", {"rho": 0.02}, lambda x, e, f: zeno(x, e.credit.tolist(), 0.02, f)),
     "loo_gated": (
         "loo_gated",
