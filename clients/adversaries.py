@@ -1,17 +1,19 @@
-"""Participants that cheat, for simulations and the arena.
+"""Participants that poison the model, each on its own, for simulations and the arena.
 
 Each class says what it sends, what it needs to know for that, and where it is described. A `strength` sets how hard
-it tries: `sign_flip:3` in a cast is `SignFlip(3.0)`. Cheats on the protocol rather than the update are in
-`clients.protocol_cheats`.
+it tries: `sign_flip:3` in a cast is `SignFlip(3.0)`. Other cheats: `clients.free_riders` and `clients.turncoats` want
+pay for nothing, `clients.sybils` pay for many, `clients.colluders` poison together, `clients.protocol_cheats` break the
+protocol rather than the update.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from clients.behaviour import Behaviour, View
+from clients.seeds import generator_of
 from clients.task import Examples
 
 
@@ -48,97 +50,76 @@ class Scaling(Behaviour):
 
 
 @dataclass(frozen=True, slots=True)
-class Noise(Behaviour):
-    """Sends Gaussian noise of about an honest update's norm and trains nothing. Knows the last global delta.
+class Labels(Behaviour):
+    """Trains on wrong labels; a base for the cheats below. Knows only its own data, and the task's labels."""
 
-    Source: Lin et al. 2019 (arXiv:1911.12560), section IV, the free-rider with random weights; scaled to the last
-    global delta so that its norm doesn't give it away.
-    """
+    n_labels: int | None = None
+    """How many classes there are, at least 2; None takes the largest label among its own data for the last."""
 
-    kind: ClassVar[str] = "noise"
-    strength: float = 1.0
-    """Norm relative to the last global delta, above 0."""
-
-    def update(self, view: View) -> Tensor:
-        """Return noise; in the first round of norm `strength`."""
-        draw = torch.Generator().manual_seed(view.round)
-        noise = torch.randn(view.base.shape, generator=draw)
-        last = view.last_global_delta()
-        norm = 1.0 if last is None else float(last.norm())
-        return noise * (self.strength * norm / float(noise.norm()))
+    def known_labels(self, examples: Examples) -> int:
+        """Return how many classes it takes the task to have."""
+        return int(examples.targets.max()) + 1 if self.n_labels is None else self.n_labels
 
 
 @dataclass(frozen=True, slots=True)
-class Zero(Behaviour):
-    """Sends zeros: free riding at its plainest. Knows nothing."""
-
-    kind: ClassVar[str] = "zero"
-
-    def update(self, view: View) -> Tensor:
-        """Return zeros."""
-        return torch.zeros_like(view.base)
-
-
-@dataclass(frozen=True, slots=True)
-class Stale(Behaviour):
-    """Sends the last global delta again, which is public and still improves the model. Knows the base's history.
-
-    Source: Fraboni et al. 2021 (arXiv:2006.11901), section 3, the plain free rider. In the first round there is
-    nothing to replay and it sends zeros.
-    """
-
-    kind: ClassVar[str] = "stale"
-    strength: float = 1.0
-    """Factor of the replayed delta, above 0."""
-
-    def update(self, view: View) -> Tensor:
-        """Return `strength` times the last global delta."""
-        last = view.last_global_delta()
-        return torch.zeros_like(view.base) if last is None else self.strength * last
-
-
-@dataclass(frozen=True, slots=True)
-class Copycat(Behaviour):
-    """Sends another participant's update of this round as its own. Knows that update.
-
-    Source: Allen-Zhu et al. and Karimireddy et al. call the harmless form mimic (arXiv:2006.09365, section 3.2);
-    here it is theft of pay.
-    """
-
-    kind: ClassVar[str] = "copycat"
-    strength: float = 0.0
-    """Norm of Gaussian noise added, relative to the copied update's; 0 copies exactly."""
-
-    def update(self, view: View) -> Tensor:
-        """Return the victim's update plus noise."""
-        stolen = view.peer_update()
-        if self.strength == 0.0:
-            return stolen
-        noise = torch.randn(stolen.shape, generator=torch.Generator().manual_seed(view.round))
-        return stolen + noise * (self.strength * float(stolen.norm()) / float(noise.norm()))
-
-
-@dataclass(frozen=True, slots=True)
-class LabelFlip(Behaviour):
+class LabelFlip(Labels):
     """Trains honestly on labels turned round: label `c` of `C` becomes `C - 1 - c`. Knows only its own data.
 
     Source: Fang et al. 2020 (arXiv:1911.11815), section 4.1, "label flipping attack".
     """
 
     kind: ClassVar[str] = "label_flip"
-    n_labels: int | None = None
-    """How many classes there are, at least 2; None takes the largest label among its own data for the last."""
 
     def data(self, examples: Examples) -> Examples:
         """Return the examples with turned labels."""
-        n_labels = int(examples.targets.max()) + 1 if self.n_labels is None else self.n_labels
-        return Examples(inputs=examples.inputs, targets=n_labels - 1 - examples.targets)
+        return replace(examples, targets=self.known_labels(examples) - 1 - examples.targets)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetedFlip(Labels):
+    """Trains honestly, but on one class under another's label: 3 as 8, or 0 as the last where there's no 8.
+
+    Knows only its own data.
+
+    Source: Tolpegin et al. 2020 (arXiv:2007.08432), label flipping from a source to a target class.
+    """
+
+    kind: ClassVar[str] = "targeted_flip"
+
+    def data(self, examples: Examples) -> Examples:
+        """Return the examples, those of the one class under the other's label."""
+        n_labels = self.known_labels(examples)
+        true, false = (3, 8) if n_labels > 8 else (0, n_labels - 1)
+        return replace(examples, targets=examples.targets.masked_fill(examples.targets == true, false))
+
+
+@dataclass(frozen=True, slots=True)
+class NoisyLabels(Behaviour):
+    """Trains on labels of which a part is drawn at random, the same in every round. Knows only its own data.
+
+    Source: Zhang et al. 2017 (arXiv:1611.03530), section 2, "partially corrupted labels".
+    """
+
+    kind: ClassVar[str] = "noisy_labels"
+    strength: float = 0.4
+    """Share of the examples whose label is drawn again, from all labels alike; at most 1."""
+    n_labels: int | None = None
+    """As for `LabelFlip`."""
+
+    def data(self, examples: Examples) -> Examples:
+        """Return the examples with some labels drawn anew."""
+        draw = generator_of("noisy_labels", examples.targets)
+        chosen = torch.randperm(len(examples), generator=draw)[: round(min(1.0, self.strength) * len(examples))]
+        targets = examples.targets.clone()
+        n_labels = int(targets.max()) + 1 if self.n_labels is None else self.n_labels
+        targets[chosen] = torch.randint(n_labels, targets[chosen].shape, generator=draw, dtype=targets.dtype)
+        return replace(examples, targets=targets)
 
 
 def informed(behaviour: Behaviour, task_data: Examples) -> Behaviour:
     """Return a behaviour that knows how many labels the task has, if it wants to."""
-    if isinstance(behaviour, LabelFlip) and behaviour.n_labels is None:
-        return LabelFlip(n_labels=int(task_data.targets.max()) + 1)
+    if isinstance(behaviour, Labels | NoisyLabels) and behaviour.n_labels is None:
+        return replace(behaviour, n_labels=int(task_data.targets.max()) + 1)
     return behaviour
 
 
@@ -185,11 +166,46 @@ def _over(mask: Tensor, inputs: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class NotANumber(Behaviour):
-    """Sends NaN in every coordinate, which turns a plain mean into NaN. Knows nothing."""
+class Constant(Behaviour):
+    """Sends one number in every coordinate; a base for the cheats below. Knows nothing."""
 
-    kind: ClassVar[str] = "nan"
+    number: ClassVar[float]
 
     def update(self, view: View) -> Tensor:
-        """Return NaN."""
-        return torch.full_like(view.base, float("nan"))
+        """Return the number everywhere."""
+        return torch.full_like(view.base, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class NotANumber(Constant):
+    """Sends NaN in every coordinate, which turns a plain mean into NaN. Knows nothing.
+
+    Source: this project's own; what NaN does to peers' rules is in EVIDENCE, "Aggregation".
+    """
+
+    kind: ClassVar[str] = "nan"
+    number: ClassVar[float] = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Infinite(Constant):
+    """Sends infinity in every coordinate. Knows nothing.
+
+    Source: this project's own.
+    """
+
+    kind: ClassVar[str] = "infinite"
+    number: ClassVar[float] = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Denormals(Constant):
+    """Sends half the smallest normal float32 everywhere: numbers that are slow to compute with. Knows nothing.
+
+    They are finite and nearly nothing: their squares are 0 in float32, so a norm that is taken there divides by 0.
+
+    Source: this project's own.
+    """
+
+    kind: ClassVar[str] = "denormals"
+    number: ClassVar[float] = torch.finfo(torch.float32).tiny / 2

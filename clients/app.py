@@ -3,7 +3,7 @@
 Two Flower messages reach it: `query` asks the node to enrol, `train` asks for a round's contribution.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -15,8 +15,11 @@ from torch import Tensor
 
 from clients import partition as partitions
 from clients.adversaries import informed
-from clients.cast import behaviour
+from clients.behaviour import Behaviour
+from clients.cast import behaviour, identities
 from clients.errors import InstructionError
+from clients.free_riders import Leak
+from clients.leaks import RuleOf, SimulatedLeaks
 from clients.participant import Participant
 from clients.seeds import generator, seed_bytes
 from clients.settings import TrainingSettings
@@ -68,6 +71,7 @@ class Simulation:
         small_share: in (0, 1].
         seed: fixes wallets, data split and local randomness.
         models: folder in which the validator publishes models by hash.
+        rule_of: gives the validator's rule to colluders that search against it; None when there are none.
     """
 
     app_dir: Path
@@ -80,6 +84,7 @@ class Simulation:
     small_share: float
     seed: int
     models: Path
+    rule_of: RuleOf | None = field(default=None, hash=False)
 
     def __call__(self, context: Context) -> Participant:
         """Return the participant of the node's `partition-id`; its process computes on one thread from now on.
@@ -97,32 +102,41 @@ class Simulation:
 
     def participant(self, index: int) -> Participant:
         """Return the client of partition `index`, which must be below the number of roles."""
-        victim = self.roles.index("honest")
-        task = load_task(self.app_dir, self.task)
         return Participant(
             subnet=self.subnet,
-            task=task,
+            task=load_task(self.app_dir, self.task),
             settings=self.settings,
             hotkey=self.hotkey(index),
             examples=self._examples(index),
             draw=lambda round_number: generator("local", self.seed, index, round_number),
-            behaviour=informed(behaviour(self.roles[index]), _training_data(task)),
+            behaviour=self._behaviour(index),
             models=self.models,
-            victim=lambda: self.participant(victim),
+            leaks=SimulatedLeaks(field=self, index=index),
         )
 
     def hotkey(self, index: int) -> Hotkey:
         """Return the simulated wallet's hotkey of client `index`."""
         return Wallet.from_seed(seed_bytes("wallet", self.seed, index)).hotkey
 
+    def _behaviour(self, index: int) -> Behaviour:
+        task = load_task(self.app_dir, self.task)
+        found = informed(behaviour(self.roles[index]), _training_data(task))
+        if isinstance(found, Leak):
+            return found.given(task.validation_data(), generator("leak", self.seed))
+        return found
+
     def _examples(self, index: int) -> Examples:
         task = load_task(self.app_dir, self.task)
-        shard = _shards(task, len(self.roles), self.partition, self.seed)[index]
+        field = identities(self.roles)
+        n_owners = 1 + max(one.owner for one in field)
+        identity = field[index]
+        shard = _shards(task, n_owners, self.partition, self.seed)[identity.owner]
         n_honest = sum(role == "honest" for role in self.roles)
         if n_honest - self.n_small <= index < n_honest:
             keep = max(1, round(len(shard) * self.small_share))
             shard = shard[torch.randperm(len(shard), generator=generator("small", self.seed, index))[:keep]]
-        return _training_data(task).take(shard)
+        examples = _training_data(task).take(shard)
+        return behaviour(self.roles[index]).holding(examples, place=identity.place, size=identity.size)
 
 
 @lru_cache(maxsize=4)

@@ -1,21 +1,53 @@
 """Who takes part in a simulation: so many honest clients, so many cheats of each kind."""
 
-from clients import adversaries, protocol_cheats
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+
+from clients import adversaries, colluders, free_riders, protocol_cheats, sybils, turncoats
 from clients.behaviour import Behaviour
 from clients.errors import CastError
 
 _CHEATS: tuple[type[Behaviour], ...] = (
     adversaries.SignFlip,
     adversaries.Scaling,
-    adversaries.Noise,
-    adversaries.Zero,
-    adversaries.Stale,
-    adversaries.Copycat,
     adversaries.LabelFlip,
+    adversaries.TargetedFlip,
+    adversaries.NoisyLabels,
     adversaries.Backdoor,
     adversaries.NotANumber,
+    adversaries.Infinite,
+    adversaries.Denormals,
+    colluders.MeanFlip,
+    colluders.InnerProduct,
+    colluders.LittleIsEnough,
+    colluders.Mimic,
+    colluders.MinMax,
+    colluders.MinSum,
+    colluders.OptimisedInnerProduct,
+    colluders.OptimisedLittleIsEnough,
+    free_riders.Zero,
+    free_riders.Noise,
+    free_riders.Stale,
+    free_riders.StaleNoise,
+    free_riders.Extrapolation,
+    free_riders.OldMixture,
+    free_riders.Lazy,
+    free_riders.Copycat,
+    free_riders.Leak,
+    turncoats.OnOff,
+    turncoats.OnOffPoison,
+    turncoats.SlowPoison,
+    turncoats.Coasting,
+    turncoats.Burst,
+    sybils.SybilClone,
+    sybils.SybilSplit,
+    sybils.SameData,
     protocol_cheats.Unsigned,
     protocol_cheats.Forged,
+    protocol_cheats.HugeExamples,
+    protocol_cheats.WrongSigner,
+    protocol_cheats.WrongNode,
     protocol_cheats.Replayed,
     protocol_cheats.WrongBase,
     protocol_cheats.WrongNames,
@@ -54,6 +86,40 @@ def parse_cast(cast: str) -> tuple[str, ...]:
     if "honest" not in roles:
         raise CastError(f"cast {cast!r} has no honest client", remedy="add honest=COUNT")
     return tuple(sorted(roles, key=lambda role: role != "honest"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Whose a client is.
+
+    Attributes:
+        owner: number of the part of the training data that its owner has, from 0.
+        place: which of the owner's identities it is, from 0.
+        size: how many those are.
+    """
+
+    owner: int
+    place: int
+    size: int
+
+
+@lru_cache(maxsize=16)
+def identities(roles: tuple[str, ...]) -> tuple[Identity, ...]:
+    """Return whose each client is: one owner a client, but for roles that are one owner's many identities."""
+    counts, seen = Counter(roles), Counter[str]()
+    owner_of: dict[str, int] = {}
+    found: list[Identity] = []
+    n_owners = 0
+    for role in roles:
+        shared = behaviour(role).one_owner
+        if shared and role in owner_of:
+            owner = owner_of[role]
+        else:
+            owner = owner_of[role] = n_owners
+            n_owners += 1
+        found.append(Identity(owner=owner, place=seen[role] if shared else 0, size=counts[role] if shared else 1))
+        seen[role] += 1
+    return tuple(found)
 
 
 def kind(role: str) -> str:

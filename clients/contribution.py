@@ -20,6 +20,9 @@ Hex64 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
 MAX_DOCUMENT_CHARS = 4096
 """No signed document is longer; checked before it is parsed."""
 
+MAX_EXAMPLES = 2**53
+"""No contribution claims more."""
+
 
 class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -57,7 +60,7 @@ class Envelope(_Document):
     """The random id of the message that this answers: a signed envelope can't be sent twice."""
     validator: Hex32
     """Whom it is meant for."""
-    n_examples: Annotated[int, Field(ge=0, le=2**53)]
+    n_examples: Annotated[int, Field(ge=0, le=MAX_EXAMPLES)]
     """Examples trained on: information, never a weight."""
     epsilon_micro: Annotated[int, Field(ge=0, le=2**53)] | None
     """Differential-privacy budget spent so far, in millionths; None without differential privacy."""

@@ -1,13 +1,16 @@
 """A participant's part in a round: check the instruction, train, sign."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from clients import weights
+from clients.attacks import Attack
 from clients.behaviour import Behaviour, View
 from clients.contribution import Contribution, Enrolment, Envelope, Signed, sign_enrolment, sign_envelope
 from clients.errors import ContributionError, InstructionError
@@ -16,6 +19,22 @@ from clients.task import Examples, Task, layout_of
 from clients.training import train
 from clients.wire import Instruction
 from tokenomics.keys import Hotkey
+
+
+class Leaks(Protocol):
+    """What a simulation lets a participant know that no real one could, in a round that starts from `base`."""
+
+    def peer(self) -> "Participant":
+        """Return the victim of those who copy."""
+        ...
+
+    def leader_update(self, round_number: int, base: Tensor) -> Tensor:
+        """Return the update of the first identity of the same owner."""
+        ...
+
+    def collusion(self, attack: Attack, round_number: int, base: Tensor, deltas: list[Tensor]) -> Tensor:
+        """Return what an attack makes of all honest updates; `deltas` are the last global ones, newest first."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +51,7 @@ class Participant:
         behaviour: what it does with its update; `Behaviour()` is honest.
         device: where it trains; the CPU when None.
         models: folder of the published models by hash, for behaviours that use public history; None on a real node.
-        victim: the peer whose update a copying behaviour takes; simulation only.
+        leaks: what else a behaviour may know; None on a real node.
     """
 
     subnet: str
@@ -44,7 +63,7 @@ class Participant:
     behaviour: Behaviour = field(default_factory=Behaviour)
     device: torch.device | None = None
     models: Path | None = None
-    victim: Callable[[], "Participant"] | None = None
+    leaks: Leaks | None = None
 
     def enrol(self, *, subnet: str, challenge: str) -> Signed:
         """Say who this node works for, in answer to the message `challenge`.
@@ -120,22 +139,41 @@ class Participant:
             raise InstructionError(f"the base model can't be used: {error}", remedy="tell the validator") from error
 
     def _view(self, instruction: Instruction, base: Tensor) -> View:
-        def peer_update() -> Tensor:
-            assert self.victim is not None, "only a simulation gives a participant a victim"
-            return self.victim().local_update(instruction.round, base)
-
-        return View(
-            round=instruction.round,
+        number, leaks = instruction.round, self.leaks
+        view = View(
+            round=number,
             deadline_s=instruction.deadline_s,
             base=base,
-            own_update=lambda: self.local_update(instruction.round, base),
-            peer_update=peer_update,
-            last_global_delta=lambda: self._last_global_delta(instruction, base),
+            identity=self.hotkey.keypair.public,
+            own_update=lambda: self.local_update(number, base),
+            past_update=lambda back: self._past_update(instruction, back),
+            last_global_delta=lambda: next(iter(self._global_deltas(instruction, base, 1)), None),
+            global_deltas=lambda n: self._global_deltas(instruction, base, n),
+        )
+        if leaks is None:
+            return view
+        return replace(
+            view,
+            peer_update=lambda: leaks.peer().local_update(number, base),
+            peer_hotkey=lambda: leaks.peer().hotkey.keypair.public,
+            leader_update=lambda: leaks.leader_update(number, base),
+            collusion=lambda attack: leaks.collusion(
+                attack, number, base, self._global_deltas(instruction, base, len(instruction.history))
+            ),
         )
 
-    def _last_global_delta(self, instruction: Instruction, base: Tensor) -> Tensor | None:
-        assert self.models is not None, "only a simulation lets a participant read the published models"
-        if not instruction.history:
+    def _global_deltas(self, instruction: Instruction, base: Tensor, n: int) -> list[Tensor]:
+        """Return at most the `n` last global deltas, newest first."""
+        points = [base, *(self._model(name) for name in instruction.history[:n])]
+        return [new - old for new, old in pairwise(points)]
+
+    def _past_update(self, instruction: Instruction, back: int) -> Tensor | None:
+        """Return the update from the public model of `back` models ago, as that round's; None if none is so old."""
+        if back > len(instruction.history):
             return None
-        data = (self.models / f"{instruction.history[0]}.safetensors").read_bytes()
-        return base - weights.decode(layout_of(self.task), data)
+        return self.local_update(instruction.round - back, self._model(instruction.history[back - 1]))
+
+    def _model(self, name: str) -> Tensor:
+        """Return a published model `(n_params,)` by its hash."""
+        assert self.models is not None, "only a simulation lets a participant read the published models"
+        return weights.decode(layout_of(self.task), (self.models / f"{name}.safetensors").read_bytes())

@@ -1,4 +1,7 @@
-"""Participants that break the protocol rather than the update; each must cost only itself."""
+"""Participants that break the protocol rather than the update; each must cost only itself.
+
+They know only their own data, and what is public. Source, unless said otherwise: this project's own.
+"""
 
 import time
 from collections.abc import Callable
@@ -9,8 +12,10 @@ import safetensors.torch
 import torch
 
 from clients.behaviour import Behaviour, View
-from clients.contribution import Contribution, Envelope, Signed
+from clients.contribution import MAX_EXAMPLES, Contribution, Envelope, Signed, sign_envelope
+from clients.seeds import seed_bytes
 from clients.weights import digest
+from tokenomics.keys import Wallet
 
 Sign = Callable[[Envelope], Signed]
 
@@ -40,6 +45,46 @@ class Forged(Behaviour):
         return Contribution(
             signed=Signed(document=claimed.canonical(), signature=sign(envelope).signature), update=update
         )
+
+
+@dataclass(frozen=True, slots=True)
+class HugeExamples(Behaviour):
+    """Claims, properly signed, the largest number of examples that can be claimed; its update is honest."""
+
+    kind: ClassVar[str] = "huge_examples"
+
+    def send(self, view: View, envelope: Envelope, update: bytes, *, sign: Sign) -> Contribution:
+        """Sign the claim."""
+        del view
+        return Contribution(signed=sign(envelope.model_copy(update={"n_examples": MAX_EXAMPLES})), update=update)
+
+
+@dataclass(frozen=True, slots=True)
+class WrongSigner(Behaviour):
+    """Sends, from the node of one hotkey, what a second hotkey of its own has properly signed."""
+
+    kind: ClassVar[str] = "wrong_signer"
+
+    def send(self, view: View, envelope: Envelope, update: bytes, *, sign: Sign) -> Contribution:
+        """Sign with the second hotkey, in its name."""
+        del view, sign
+        other = Wallet.from_seed(seed_bytes("second hotkey", envelope.hotkey)).hotkey
+        named = envelope.model_copy(update={"hotkey": other.keypair.public})
+        return Contribution(signed=sign_envelope(named, other), update=update)
+
+
+@dataclass(frozen=True, slots=True)
+class WrongNode(Behaviour):
+    """Claims to be an honest participant, whose key it doesn't have, and signs with its own. Knows that one's hotkey.
+
+    The victim must neither lose its own contribution nor be blamed for this one.
+    """
+
+    kind: ClassVar[str] = "wrong_node"
+
+    def send(self, view: View, envelope: Envelope, update: bytes, *, sign: Sign) -> Contribution:
+        """Name another's hotkey."""
+        return Contribution(signed=sign(envelope.model_copy(update={"hotkey": view.peer_hotkey()})), update=update)
 
 
 @dataclass(frozen=True, slots=True)

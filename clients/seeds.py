@@ -3,6 +3,7 @@
 import hashlib
 
 import torch
+from torch import Tensor
 
 from tokenomics.canonical import canonical_json
 
@@ -19,3 +20,8 @@ def generator(*parts: str | int) -> torch.Generator:
     the same time stay repeatable.
     """
     return torch.Generator().manual_seed(int.from_bytes(seed_bytes(*parts)[:8], "big") >> 1)
+
+
+def generator_of(purpose: str, data: Tensor) -> torch.Generator:
+    """Return a CPU generator fixed by a purpose and by the bytes of `data`: the same whenever that is looked at."""
+    return generator(purpose, hashlib.sha256(data.contiguous().numpy().tobytes()).hexdigest())

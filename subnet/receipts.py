@@ -6,6 +6,7 @@ A receipt is a plain JSON document, stored under its hash, and the hash is in th
 from collections.abc import Mapping
 from typing import Any
 
+from subnet.advice import what_to_change
 from subnet.scoring.payable import SCORE_UNIT
 from tokenomics import Amount, Token
 from tokenomics.canonical import canonical_json
@@ -73,8 +74,7 @@ def explain(receipt: Receipt, token: Token) -> list[tuple[str, str]]:
         lines += _numbers(receipt["numbers"], receipt["status"])
     if receipt["payable"] is not None:
         lines += _window(receipt["payable"])
-    lines.append(("reward", _reward(receipt, token)))
-    return lines
+    return [*lines, ("reward", _reward(receipt, token)), ("what to change", what_to_change(receipt))]
 
 
 def _what_came(receipt: Receipt) -> str:
@@ -90,12 +90,13 @@ def _what_came(receipt: Receipt) -> str:
 def _numbers(numbers: Mapping[str, Any], status: str) -> list[tuple[str, str]]:
     credit, error = numbers["credit"], numbers["standard_error"]
     band = f"{abs(credit):.2g} is {abs(credit) / error:.1f} standard errors from 0" if error else "no spread at all"
+    unit = numbers.get("unit", "of validation loss")  # receipts of earlier versions don't say it
     verb = "it improved" if credit > 0 else "it did not improve"
     gate = "stopped" if numbers["gated"] else "passed"
     lines = [
         (
             "credit",
-            f"{credit:+.5f} of validation loss, +- {error:.5f} over the batches: {verb} the model; {band}",
+            f"{credit:+.5f} {unit}, +- {error:.5f} over the batches: {verb} the model; {band}",
         ),
         (
             "clip",
@@ -125,6 +126,14 @@ def _numbers(numbers: Mapping[str, Any], status: str) -> list[tuple[str, str]]:
                 f"left out of the new model: {numbers['dropped']}"
                 if numbers["dropped"]
                 else f"weighed {numbers['influence']:.4f} in the new model",
+            )
+        )
+    through = numbers.get("influence_credit")  # nor have they this
+    if through is not None and numbers["influence"]:
+        lines.append(
+            (
+                "influence credit",
+                f"{through:+.5f} of the model's improvement came through that weight; not what is paid",
             )
         )
     return lines

@@ -15,16 +15,16 @@ from flwr.serverapp import Grid
 
 from clients import weights
 from clients.wire import Instruction, instruction_record
-from strategies import StrategyError
 from subnet import draw
 from subnet.collect import Asked, Reply, send
 from subnet.collect import collect as collect_replies
+from subnet.judge import Aggregated, Scored, Verdict
 from subnet.scoring import outliers, strikes
 from subnet.scoring.base import Field
 from subnet.screening import Expected, Screened, screen
-from subnet.settle import Aggregated, Opened, Played, Scored, Verdict, settle
+from subnet.settle import Opened, Played, settle
 from subnet.state import Fixture, State
-from subnet.strategy import gather_evidence
+from subnet.strategy import aggregate, drawn_batches
 
 MESSAGE_SLACK_S = 60
 """Seconds that a message lives beyond the deadline, so that a late reply is late and not lost."""
@@ -120,14 +120,10 @@ def collect(fixture: Fixture, sent: Sent, grid: Grid, on_reply: Callable[[int, i
 
 def score(fixture: Fixture, state: State, opened: Opened, screened: Screened) -> Scored:
     """Draw the validation batches, now that nobody can choose them, and look at every update."""
-    rules = fixture.spec.validation
     contributions = {
         hotkey: reply.signed.hash for hotkey, reply in screened.replies.items() if reply.signed is not None
     }
     seed = draw.seed(round_number=opened.round, nonce=opened.nonce, contributions=contributions)
-    n_samples = min(rules.n_batches * rules.batch_size, len(fixture.validation))
-    drawn = draw.sample(seed=seed, pool_size=len(fixture.validation), n_samples=n_samples)
-    batches = [fixture.validation.take(indices) for indices in torch.tensor(drawn).tensor_split(rules.n_batches)]
     field = Field(
         hotkeys=screened.hotkeys,
         arrivals=tuple(screened.replies[hotkey].arrival for hotkey in screened.hotkeys),
@@ -135,32 +131,13 @@ def score(fixture: Fixture, state: State, opened: Opened, screened: Screened) ->
         updates=screened.updates,
         base=state.base,
         deltas=state.deltas,
-        batches=tuple(batches),
+        batches=drawn_batches(fixture.validation, seed=seed, rules=fixture.spec.validation),
         objective=fixture.objective,
     )
     if not field.n:
         return Scored(seed=seed, field=field, appraisal=None, outliers={})
     appraisal = fixture.scorer.appraise(field, state.history)
     return Scored(seed=seed, field=field, appraisal=appraisal, outliers=outliers.check(field, appraisal.geometry.norms))
-
-
-def aggregate(fixture: Fixture, state: State, scored: Scored) -> Aggregated:
-    """Combine those who aren't excluded, and credit everyone along the way to the new model."""
-    field, appraisal = scored.field, scored.appraisal
-    if appraisal is None or bool(appraisal.excluded(field).all()):
-        return _nothing(state, field, why="no contribution could be used")
-    try:
-        evidence = gather_evidence(fixture, state, scored.seed, field, appraisal)
-        combined = fixture.strategy.aggregate(field.updates, evidence=evidence)
-    except StrategyError as error:  # too few updates for the rule, say: the round is lost, not the validator
-        return _nothing(state, field, why=f"{fixture.strategy.name}: {error.message}")
-    return Aggregated(
-        model=state.base + combined.update,
-        influence=combined.influence,
-        dropped={field.hotkeys[row]: why for row, why in combined.rejected.items()},
-        credits=fixture.scorer.credit(field, appraisal, combined.update),
-        why="",
-    )
 
 
 def accept(fixture: Fixture, state: State, aggregated: Aggregated) -> Verdict:
@@ -175,11 +152,6 @@ def accept(fixture: Fixture, state: State, aggregated: Aggregated) -> Verdict:
         why = f"validation loss {loss:.4f} is above {limit:.4f}, the base's {state.val_loss:.4f} with tolerance"
         return Verdict(accepted=False, loss=loss, accuracy=accuracy, why=why)
     return Verdict(accepted=True, loss=loss, accuracy=accuracy, why="")
-
-
-def _nothing(state: State, field: Field, *, why: str) -> Aggregated:
-    none = torch.zeros(field.n, dtype=torch.float64)
-    return Aggregated(model=state.base, influence=none, dropped={}, credits=None, why=why)
 
 
 def _expected(fixture: Fixture, state: State) -> Expected:

@@ -1,4 +1,4 @@
-"""The subnet's aggregation rule: where it is found, and what it is told of the updates."""
+"""The subnet's aggregation rule: where it is found, what it is told of the updates, and what it makes of them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,9 +10,11 @@ import strategies
 from clients.seeds import generator
 from clients.task import Examples, import_from
 from clients.training import train
-from strategies import Aggregator, Evidence
+from strategies import Aggregator, Evidence, StrategyError
 from subnet import draw
+from subnet.judge import Aggregated, Scored
 from subnet.scoring.base import Appraisal, Field
+from subnet.spec import ValidationSection
 from subnet.state import Fixture, State
 
 ROOT_SAMPLES = 256
@@ -32,6 +34,46 @@ def create_strategy(app_dir: Path, name: str, settings: Mapping[str, object] | N
     """
     with import_from(app_dir):
         return strategies.create(name, **(settings or {}))
+
+
+def aggregate(fixture: Fixture, state: State, scored: Scored) -> Aggregated:
+    """Combine those who aren't excluded, and credit everyone along the way to the new model."""
+    field, appraisal = scored.field, scored.appraisal
+    if appraisal is None or bool(appraisal.excluded(field).all()):
+        return _nothing(state, field, why="no contribution could be used")
+    try:
+        evidence = gather_evidence(fixture, state, scored.seed, field, appraisal)
+        combined = fixture.strategy.aggregate(field.updates, evidence=evidence)
+    except StrategyError as error:  # too few updates for the rule, say: the round is lost, not the validator
+        return _nothing(state, field, why=f"{fixture.strategy.name}: {error.message}")
+    return Aggregated(
+        model=state.base + combined.update,
+        update=combined.update,
+        influence=combined.influence,
+        dropped={field.hotkeys[row]: why for row, why in combined.rejected.items()},
+        credits=fixture.scorer.credit(field, appraisal, combined.update, influence=combined.influence),
+        why="",
+    )
+
+
+def _nothing(state: State, field: Field, *, why: str) -> Aggregated:
+    none = torch.zeros(field.n, dtype=torch.float64)
+    return Aggregated(
+        model=state.base, update=torch.zeros_like(state.base), influence=none, dropped={}, credits=None, why=why
+    )
+
+
+def drawn_batches(pool: Examples, *, seed: str, rules: ValidationSection) -> tuple[Examples, ...]:
+    """Return the batches that a round is scored on.
+
+    Args:
+        pool: all held-out samples.
+        seed: the round's.
+        rules: how many batches there are, and of what size.
+    """
+    n_samples = min(rules.n_batches * rules.batch_size, len(pool))
+    drawn = draw.sample(seed=seed, pool_size=len(pool), n_samples=n_samples)
+    return tuple(pool.take(indices) for indices in torch.tensor(drawn).tensor_split(rules.n_batches))
 
 
 def gather_evidence(fixture: Fixture, state: State, seed: str, field: Field, appraisal: Appraisal) -> Evidence:

@@ -50,6 +50,11 @@ class Cell:
         return Path(self.subnet)
 
     @property
+    def title(self) -> str:
+        """The cell in words, for errors."""
+        return f"{self.strategy} against {self.attack} ({self.partition})"
+
+    @property
     def key(self) -> str:
         """Content hash by which the result is cached; the folder's place doesn't matter, what lies in it does."""
         fields: dict[str, Any] = asdict(self)

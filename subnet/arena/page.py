@@ -73,10 +73,10 @@ def _ranking(ranked: Sequence[Row], best: float, *, truth: int) -> str:
     )
     body = "".join(_ranked(row, told, best) for row in ranked)
     note = (
-        "Held-out accuracy after the last round. Worst is the lowest mean over the seeds of any attack, data division "
-        "and stated number, with half the width of that mean's 95 % confidence interval; mean is over all of them. "
-        "Attack success is the most that an attack got which wants particular answers: a rule can keep its accuracy "
-        "and have a back door."
+        "Accuracy on test data after the last round. Worst is the lowest mean over the seeds of any attack, data "
+        "division and stated number, with half the width of that mean's 95 % confidence interval; mean is over all of "
+        "them. Attack success is the most that an attack got which wants particular answers: a rule can keep its "
+        "accuracy and have a back door."
     )
     if told:
         note += " Told N: the worst when the rule is told of N attackers; slanted where it can't be told."

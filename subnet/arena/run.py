@@ -11,16 +11,32 @@ from contextlib import closing, contextmanager
 from itertools import product
 from multiprocessing import get_context, parent_process, resource_tracker
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from subnet.arena.cell import Cell, Stated
 from subnet.arena.entrants import Entrant
-from subnet.arena.play import play
 from subnet.errors import ArenaError
 from subnet.store import write_atomically
 from tokenomics.canonical import canonical_json, content_hash
 
 Result = dict[str, Any]
+
+
+class Playable(Protocol):
+    """A cell of any arena."""
+
+    @property
+    def key(self) -> str:
+        """Content hash by which its result is kept."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """What it is, in words."""
+        ...
+
+
+_Cell = TypeVar("_Cell", bound=Playable)
 
 
 def plan(
@@ -62,17 +78,19 @@ def plan(
 
 
 def play_all(
-    cells: Sequence[Cell],
+    cells: Sequence[_Cell],
     folder: Path,
     *,
+    how: Callable[[_Cell], Result],
     n_workers: int,
     on_result: Callable[[int, int], None] = lambda _done, _total: None,
-) -> list[tuple[Cell, Result]]:
+) -> list[tuple[_Cell, Result]]:
     """Play the cells that aren't in the folder yet, and return all results in the cells' order.
 
     Args:
         cells: what is to be known.
         folder: where results lie, one file a cell; an interrupted call goes on where it stopped.
+        how: plays a cell; a function at the top of a module, since processes are told its name.
         n_workers: processes.
         on_result: told how many of how many cells are known.
 
@@ -84,7 +102,7 @@ def play_all(
     results = {cell: found for cell in cells if (found := _read(folder, cell)) is not None}
     on_result(len(results), len(cells))
     open_cells = [cell for cell in cells if cell not in results]
-    with closing(_played(open_cells, n_workers)) as played:
+    with closing(_played(open_cells, how, n_workers)) as played:
         for cell, result in played:
             write_atomically(_path(folder, cell), canonical_json(result))
             results[cell] = result
@@ -92,7 +110,7 @@ def play_all(
     return [(cell, results[cell]) for cell in cells]
 
 
-def _played(cells: Sequence[Cell], n_workers: int) -> Generator[tuple[Cell, Result]]:
+def _played(cells: Sequence[_Cell], how: Callable[[_Cell], Result], n_workers: int) -> Generator[tuple[_Cell, Result]]:
     """Yield each cell's result as it comes; however this ends, no process is left."""
     if not cells:
         return
@@ -103,7 +121,7 @@ def _played(cells: Sequence[Cell], n_workers: int) -> Generator[tuple[Cell, Resu
     )
     try:
         with _interrupt_later():
-            futures = {pool.submit(play, cell): cell for cell in cells}
+            futures = {pool.submit(how, cell): cell for cell in cells}
         for future in as_completed(futures):
             cell = futures[future]
             try:
@@ -115,8 +133,8 @@ def _played(cells: Sequence[Cell], n_workers: int) -> Generator[tuple[Cell, Resu
                 ) from error
             except Exception as error:
                 raise ArenaError(
-                    f"{cell.strategy} against {cell.attack} ({cell.partition}) can't be played: {error}",
-                    remedy=getattr(error, "remedy", "") or "leave it out with --strategies or --attacks",
+                    f"{cell.title} can't be played: {error}",
+                    remedy=getattr(error, "remedy", "") or "leave it out of what is to be played",
                 ) from error
             yield cell, result
     finally:
@@ -175,11 +193,11 @@ def _make(folder: Path) -> None:
         raise ArenaError(f"can't write to {folder}", remedy="choose another --out, or change its permissions")
 
 
-def _path(folder: Path, cell: Cell) -> Path:
+def _path(folder: Path, cell: Playable) -> Path:
     return folder / f"{cell.key}.json"
 
 
-def _read(folder: Path, cell: Cell) -> Result | None:
+def _read(folder: Path, cell: Playable) -> Result | None:
     """Return a kept result; None if there is none, or the file is damaged, so that the cell is played again."""
     try:
         found = json.loads(_path(folder, cell).read_bytes())

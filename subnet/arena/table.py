@@ -35,12 +35,12 @@ def rows(results: Iterable[tuple[Cell, Result]]) -> list[Row]:
             "strategy": strategy,
             "attack": attack,
             "n_seeds": len(found),
-            **_figure("accuracy_percent", [100 * one["accuracy"] for one in found]),
-            **_figure("loss", [one["loss"] for one in found]),
-            **_figure("attack_success_percent", _percent(one["attack_success"] for one in found)),
-            **_figure("distance_to_honest_mean", [one["distance"] for one in found]),
-            **_figure("wall_s", [one["wall_s"] for one in found]),
-            **_figure("aggregation_s", [one["aggregation_s"] for one in found]),
+            **figure("accuracy_percent", [100 * one["accuracy"] for one in found]),
+            **figure("loss", [one["loss"] for one in found]),
+            **figure("attack_success_percent", _percent(one["attack_success"] for one in found)),
+            **figure("distance_to_honest_mean", [one["distance"] for one in found]),
+            **figure("wall_s", [one["wall_s"] for one in found]),
+            **figure("aggregation_s", [one["aggregation_s"] for one in found]),
             "n_refused_rounds": sum(one["n_refused"] for one in found),
         }
         for (partition, stated, strategy, attack), found in groups.items()
@@ -100,7 +100,13 @@ def _percent(values: Iterable[float | None]) -> list[float | None]:
     return [None if value is None else 100 * value for value in values]
 
 
-def _figure(name: str, values: Sequence[float | None]) -> dict[str, float | None]:
+def figure(name: str, values: Sequence[float | None]) -> dict[str, float | None]:
+    """Return the mean of values, and half the width of its 95 % confidence interval (Student's t).
+
+    Args:
+        name: of the mean; the interval's is that and `_ci95`.
+        values: one a seed, at least one; if any is None, so is the mean.
+    """
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return {name: None, f"{name}_ci95": None}

@@ -52,6 +52,7 @@ def arena(  # noqa: PLR0917 (a command's options)
     """Play every strategy against every attack and rank them by their worst case.
 
     Results are kept by content: asking again, or for more, plays only what isn't known. OUT/report.html shows them.
+    `subnet arena rewards --help` is about the other arena, of cheats against scorers.
     """
     from subnet.arena.choices import read
     from subnet.cli.demo import example
@@ -72,12 +73,13 @@ def arena(  # noqa: PLR0917 (a command's options)
 
 
 def _play(choices: "Choices", out: Path, *, n_workers: int, quiet: bool) -> "list[tuple[Cell, Result]]":
+    from subnet.arena.play import play
     from subnet.arena.run import play_all
 
     try:
         cells = choices.cells()
-        with _progress(quiet=quiet) as told:
-            return play_all(cells, out / "cells", n_workers=n_workers, on_result=told)
+        with progress(quiet=quiet) as told:
+            return play_all(cells, out / "cells", how=play, n_workers=n_workers, on_result=told)
     except KeyboardInterrupt:
         raise StoppedError(
             f"stopped: what was played is kept in {out}", remedy="give the same command again: it goes on from there"
@@ -140,7 +142,7 @@ def _interval(value: float | None) -> str:
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Show on the error stream how many cells are known and how long the others will take: a bar, or a line at times.
 
     Gives a function that is told how many of how many are known; the first time before any is played.

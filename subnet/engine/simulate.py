@@ -20,6 +20,7 @@ from clients.partition import parse as parse_partition
 from clients.seeds import seed_bytes
 from clients.task import load_task
 from subnet.engine.app import Observer, Schedule, create_server_app, play_run
+from subnet.engine.collusion import SubnetRule
 from subnet.run import SeededEntropy, agree, locked, prepared
 from subnet.run_files import LEDGER_NAME
 from subnet.scoring import registry
@@ -107,6 +108,7 @@ class Scenario:
             small_share=spec.simulation.small_share,
             seed=self.seed,
             models=models,
+            rule_of=SubnetRule(app_dir=self.app_dir, spec=spec),
         )
 
     def kinds(self) -> dict[str, str]:

@@ -91,12 +91,15 @@ class Credits:
         standard_error: of that mean.
         novel: credit of the part of the update that isn't public knowledge.
         novel_standard_error: of that.
+        weighted: credit of what the strategy took of the update, rather than of an equal share: for study and for the
+            receipt, not for pay. None where the scorer knows no such thing, or wasn't told the influence.
     """
 
     credit: Tensor
     standard_error: Tensor
     novel: Tensor
     novel_standard_error: Tensor
+    weighted: Tensor | None = None
 
 
 class Scorer(ABC):
@@ -104,14 +107,25 @@ class Scorer(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    unit: ClassVar[str] = "of validation loss"
+    """What a credit of 1 is, in words that follow a number on a receipt."""
 
     @abstractmethod
     def appraise(self, field: Field, history: History) -> Appraisal:
         """Look at the updates before they are combined."""
 
     @abstractmethod
-    def credit(self, field: Field, appraisal: Appraisal, aggregate: Tensor) -> Credits:
-        """Say what each update was worth in `aggregate` `(n_params,)`."""
+    def credit(
+        self, field: Field, appraisal: Appraisal, aggregate: Tensor, *, influence: Tensor | None = None
+    ) -> Credits:
+        """Say what each update was worth in the aggregate.
+
+        Args:
+            field: the round's updates.
+            appraisal: what `appraise` said of them.
+            aggregate: `(n_params,)` what the strategy made of them.
+            influence: `(n,)` how much of each is in it, as `strategies.Aggregation` has it.
+        """
 
 
 def mean_and_error(per_batch: Tensor) -> tuple[Tensor, Tensor]:

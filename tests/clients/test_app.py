@@ -80,7 +80,7 @@ def test_roles_become_behaviours(make):
     """A client behaves as its role says, and a copying one has the first honest client for its victim."""
     field = make()
     assert [field.participant(index).behaviour.kind for index in range(5)] == list(ROLES)
-    assert field.participant(3).victim().hotkey == field.participant(0).hotkey
+    assert field.participant(3).leaks.peer().hotkey == field.participant(0).hotkey
 
 
 def test_a_small_client_has_its_share_of_its_own_shard(make):
@@ -200,3 +200,28 @@ def test_a_real_node_signs_with_its_wallet_and_draws_fresh_randomness(wallet_nod
     assert participant.device == torch.device("cpu")
     first, again = (encode(layout, participant.local_update(1, base)) for _ in range(2))
     assert first != again
+
+
+def test_a_group_shares_one_clients_data(make):
+    """`honest=3` with four identities of one owner divides the data in four, and the split ones divide that again."""
+    roles = ("honest",) * 3
+    for kind, sizes in (("sybil_clone", [300] * 4), ("same_data", [300] * 4), ("sybil_split", [75] * 4)):
+        field = [make(roles=(*roles, *[kind] * 4)).participant(index) for index in range(7)]
+        assert [len(one.examples) for one in field] == [300] * 3 + sizes
+        assert len(set(rows(field))) == 1200
+        assert len({one.hotkey.keypair.public for one in field}) == 7
+
+
+def test_leaked_samples_are_the_validators(make, task):
+    """Every leaking client trains on the same tenth of the held-out pool beside its own data; its claim stays."""
+    field = make(roles=("honest", "leak", "leak"))
+    pool = {tuple(row) for row in task.validation_data().inputs.tolist()}
+    leaked = []
+    for index in (1, 2):
+        one = field.participant(index)
+        seen = [tuple(row) for row in one.behaviour.data(one.examples).inputs.tolist()]
+        assert seen[: len(one.examples)] == rows([one])
+        leaked.append(seen[len(one.examples) :])
+    assert leaked[0] == leaked[1]
+    assert len(leaked[0]) == 40
+    assert set(leaked[0]) <= pool

@@ -1,13 +1,16 @@
 """Who takes part in a simulation, as it is written on the command line."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.adversaries import Copycat, SignFlip
+from clients.adversaries import SignFlip
 from clients.behaviour import Behaviour
-from clients.cast import KINDS, MAX_CLIENTS, behaviour, kind, parse_cast
+from clients.cast import KINDS, MAX_CLIENTS, Identity, behaviour, identities, kind, parse_cast
 from clients.errors import CastError
+from clients.free_riders import Copycat
 
 
 @given(counts=st.dictionaries(st.sampled_from(sorted(KINDS)), st.integers(1, 5)), n_honest=st.integers(1, 5))
@@ -95,3 +98,35 @@ def test_a_strength_is_a_finite_number_from_0(strength):
     """A strength that no cheat's docstring allows is refused when the cast is read, not in mid-round."""
     with pytest.raises(CastError):
         behaviour(f"sign_flip:{strength}")
+
+
+def owned(owner, place=0, size=1):
+    return Identity(owner=owner, place=place, size=size)
+
+
+def test_a_client_is_its_owners_only_one():
+    """But for roles that are one owner's identities, each client has data of its own, in the order of the cast."""
+    roles = parse_cast("honest=2,sybil_split=3,stale=2,sybil_split=1,sybil_clone=1")
+    assert identities(roles) == (
+        owned(0),
+        owned(1),
+        owned(2, 0, 4),
+        owned(2, 1, 4),
+        owned(2, 2, 4),
+        owned(3),
+        owned(4),
+        owned(2, 3, 4),
+        owned(5),
+    )
+
+
+def test_honest_clients_are_the_first_owners():
+    """So the first parts of the data are theirs, whoever else takes part."""
+    roles = parse_cast("same_data=3,honest=4,sybil_clone=2")
+    assert [one.owner for one in identities(roles)] == [0, 1, 2, 3, 4, 4, 4, 5, 5]
+
+
+def test_every_kind_is_documented():
+    """docs/cheats.md has a line for each kind, and for no other."""
+    lines = (Path(__file__).parents[2] / "docs" / "cheats.md").read_text().splitlines()
+    assert {line.split("`")[1] for line in lines if line.startswith("| `")} == set(KINDS) - {"honest"}

@@ -1,13 +1,14 @@
 """A participant's part in a round: work for the agreed spec from the named model, and sign what came out."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from clients.behaviour import Behaviour
 from clients.contribution import open_enrolment, open_envelope
-from clients.errors import InstructionError
+from clients.errors import CastError, InstructionError
 from clients.participant import Participant
 from clients.seeds import generator
 from clients.settings import TrainingSettings
@@ -135,7 +136,8 @@ def test_a_copying_behaviour_sees_its_victims_update(participant, instruction, b
     spy = Spy()
     others = task.training_data().take(torch.arange(1, 1200, 20))
     victim = replace(participant, examples=others, draw=lambda number: generator("victim", number))
-    replace(participant, behaviour=spy, victim=lambda: victim).contribute(instruction, base_bytes, message_id="m")
+    leaks = SimpleNamespace(peer=lambda: victim)
+    replace(participant, behaviour=spy, leaks=leaks).contribute(instruction, base_bytes, message_id="m")
     assert torch.equal(spy.view.peer_update(), victim.local_update(2, base))
     assert not torch.equal(spy.view.peer_update(), spy.view.own_update())
 
@@ -152,6 +154,48 @@ def test_public_history_is_the_last_step_of_the_base_model(
     assert torch.equal(spy.view.last_global_delta(), base - before)
     seeing.contribute(instruction, base_bytes, message_id="m")
     assert spy.view.last_global_delta() is None
+
+
+@pytest.fixture
+def run(layout, base, tmp_path):
+    """Three earlier models, published, and the hashes by which an instruction names them."""
+    models = [base - torch.linspace(0, step, len(base)) for step in (1, 3, 4)]
+    for name, model in zip(("one", "two", "three"), models, strict=True):
+        (tmp_path / f"{name}.safetensors").write_bytes(encode(layout, model))
+    return models, ("one", "two", "three")
+
+
+def test_public_history_goes_back_as_far_as_the_instruction_names_models(
+    participant, instruction, base_bytes, base, run, tmp_path
+):
+    """Global deltas are the steps between models, newest first, at most as many as asked for."""
+    spy, (models, names) = Spy(), run
+    seeing = replace(participant, behaviour=spy, models=tmp_path)
+    seeing.contribute(instruction.model_copy(update={"history": names}), base_bytes, message_id="m")
+    deltas = [base - models[0], models[0] - models[1], models[1] - models[2]]
+    for n in (0, 1, 2, 3, 9):
+        for found, expected in zip(spy.view.global_deltas(n), deltas[:n], strict=True):
+            assert torch.equal(found, expected)
+
+
+def test_an_earlier_update_is_trained_again_as_it_was(participant, instruction, base_bytes, run, tmp_path):
+    """From the model of so many models ago, with that round's draw; None where none is so old."""
+    spy, (models, names) = Spy(), run
+    seeing = replace(participant, behaviour=spy, models=tmp_path)
+    asked = instruction.model_copy(update={"history": names, "round": 7})
+    seeing.contribute(asked, base_bytes, message_id="m")
+    for back in (1, 2, 3):
+        assert torch.equal(spy.view.past_update(back), participant.local_update(7 - back, models[back - 1]))
+    assert spy.view.past_update(4) is None
+
+
+def test_a_real_participant_is_shown_nothing_of_others(participant, instruction, base_bytes):
+    """Without a simulation's leaks there is no victim, no leader and no collusion to look at."""
+    spy = Spy()
+    replace(participant, behaviour=spy).contribute(instruction, base_bytes, message_id="m")
+    for look in (spy.view.peer_update, spy.view.peer_hotkey, spy.view.leader_update):
+        with pytest.raises(CastError):
+            look()
 
 
 def test_training_data_pass_through_the_behaviour(participant, base):

@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import pytest
 import safetensors.torch
 import torch
+from pydantic import ValidationError
 
 from clients import protocol_cheats as cheats
 from clients.behaviour import Behaviour, View
-from clients.contribution import open_envelope, sign_envelope
+from clients.contribution import Envelope, open_envelope, sign_envelope
 from clients.errors import ContributionError
 from clients.weights import decode, digest, encode, size_limit_bytes
 
@@ -22,6 +23,7 @@ def view(base):
         own_update=lambda: base * 0.1,
         peer_update=lambda: base,
         last_global_delta=lambda: None,
+        peer_hotkey=lambda: "7" * 64,
     )
 
 
@@ -80,6 +82,7 @@ def test_forged_changes_the_document_under_its_signature(sent, honest):
     [
         (cheats.Replayed(), {"message_id": "0" * 32}),
         (cheats.WrongBase(), {"base_hash": "0" * 64}),
+        (cheats.HugeExamples(), {"n_examples": 2**53}),
     ],
 )
 def test_the_envelope_is_truly_signed_but_for_one_field(sent, honest, behaviour, changed):
@@ -87,6 +90,32 @@ def test_the_envelope_is_truly_signed_but_for_one_field(sent, honest, behaviour,
     cheat = sent(behaviour)
     assert differences(cheat, honest) == changed
     assert cheat.update == honest.update
+
+
+def test_the_wrong_signer_is_another_hotkey_in_good_order(sent, honest, envelope):
+    """Envelope, signature and update hold, for a hotkey that isn't the node's; always the same one."""
+    cheat = sent(cheats.WrongSigner())
+    changed = differences(cheat, honest)
+    assert set(changed) == {"hotkey"}
+    assert changed["hotkey"] != envelope.hotkey
+    assert cheat.update == honest.update
+    assert sent(cheats.WrongSigner()) == cheat
+
+
+def test_the_wrong_node_claims_a_hotkey_that_it_cant_sign_for(sent, honest):
+    """The envelope names its victim, and the signature isn't that one's."""
+    cheat = sent(cheats.WrongNode())
+    assert f'"hotkey":"{"7" * 64}"' in cheat.signed.document
+    with pytest.raises(ContributionError) as caught:
+        open_envelope(cheat.signed)
+    assert caught.value.reason == "bad_signature"
+
+
+def test_no_larger_claim_fits_an_envelope(sent):
+    """One example more than the huge claim isn't an envelope any more."""
+    document = open_envelope(sent(cheats.HugeExamples()).signed).model_dump()
+    with pytest.raises(ValidationError):
+        Envelope(**(document | {"n_examples": document["n_examples"] + 1}))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import hashlib
 
 import torch
 
-from clients.seeds import generator, seed_bytes
+from clients.seeds import generator, generator_of, seed_bytes
 
 
 def test_a_seed_is_the_hash_of_its_purpose():
@@ -23,3 +23,12 @@ def test_a_generator_repeats():
     first, again, other = (torch.randn(8, generator=generator("local", part)) for part in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_a_generator_of_data_is_fixed_by_the_bytes():
+    """Equal numbers give the same draw, however they lie in memory; another number or purpose gives others."""
+    data = torch.arange(12).reshape(3, 4)
+    first = torch.randn(8, generator=generator_of("noise", data))
+    assert torch.equal(first, torch.randn(8, generator=generator_of("noise", data.T.contiguous().T)))
+    assert not torch.equal(first, torch.randn(8, generator=generator_of("noise", data + 1)))
+    assert not torch.equal(first, torch.randn(8, generator=generator_of("tenth", data)))

@@ -138,3 +138,30 @@ def test_no_process_outlives_an_arena_that_was_killed(subnet: CommandLine):
     process.kill()
     process.wait()
     wait_until(lambda: not any(one.is_running() for one in started), "the processes to end", timeout_s=30)
+
+
+def test_rewards_says_what_cheating_earned(subnet: CommandLine):
+    """A table of cheats by scorers, a page, and in JSON every figure; the second call plays nothing again."""
+    options = ("arena", "rewards", BLOBS, "--clients", 6, "--cheating", 2, "--rounds", 3, "--partitions", "iid")
+    options = (*options, "--cheats", "zero,stale", "--scorers", "path_credit,individual", "--seeds", 1)
+    done = subnet.run(*options)
+    assert done.returncode == 0, done.stderr
+    for words in ("path_credit", "individual", "stale", "worst share, %", "every cell: rewards/report.html"):
+        assert words in done.stdout, words
+    cells = subnet.folder / "rewards" / "cells"
+    assert len(list(cells.glob("*.json"))) == 2 * 3
+    played = {path.name: path.stat().st_mtime_ns for path in cells.iterdir()}
+    told = json.loads(subnet.run(*options, "--json").stdout)
+    assert {path.name: path.stat().st_mtime_ns for path in cells.iterdir()} == played
+    assert {(row["scorer"], row["cheat"]) for row in told["rows"]} == {
+        (scorer, cheat) for scorer in ("path_credit", "individual") for cheat in ("none", "zero", "stale")
+    }
+    assert "stale" in (subnet.folder / "rewards" / "report.html").read_text()
+
+
+def test_both_arenas_have_help_of_their_own(subnet: CommandLine):
+    """`subnet arena --help` is that of strategies against attacks and names the other."""
+    first, second = (subnet.run("arena", *words, "--help").stdout for words in ((), ("rewards",)))
+    assert "--attacks" in first
+    assert "subnet arena rewards --help" in first
+    assert "--cheats" in second

@@ -26,7 +26,7 @@ def test_every_receipt_of_a_played_run_is_explained(season):
         for receipt in season.report(number).receipts.values():
             lines = explain(json.loads(canonical_json(receipt)), TOKEN)
             assert lines[0][0] == "contribution"
-            assert lines[-1][0] == "reward"
+            assert [heading for heading, _ in lines[-2:]] == ["reward", "what to change"]
             assert all(heading and sentence for heading, sentence in lines)
             assert len({heading for heading, _ in lines}) == len(lines)
 
@@ -53,7 +53,7 @@ def test_a_rejection_is_told_with_its_reason(season, kind, status, reason):
     """Who was rejected or missing reads the reason in words, the detail, and that nothing was earned."""
     receipt = receipt_of(season, kind)
     found = words(receipt)
-    assert list(found) == ["contribution", "reward"]
+    assert list(found) == ["contribution", "reward", "what to change"]
     assert found["contribution"] == f"{status}: {REASONS[reason]} ({receipt['detail']})"
     assert found["reward"].startswith("0 TOY")
 
@@ -117,3 +117,24 @@ def test_receipts_of_a_refused_round_are_explained(game):
     report = played.play(without=played.of_kind("honest"))
     (receipt,) = report.receipts.values()
     assert words(receipt)["reward"] == f"0 TOY: {ZERO_BECAUSE['round_refused']}"
+
+
+def test_the_influence_credit_is_told_where_there_is_influence(season):
+    """Who was weighed reads what came through that weight; who was left out, and an old receipt, have no such line."""
+    receipt = next(one for one in season.report(2).receipts.values() if one["reward"] and not one["numbers"]["dropped"])
+    through = receipt["numbers"]["influence_credit"]
+    assert words(receipt)["influence credit"].startswith(f"{through:+.5f} of the model's improvement")
+    assert "influence credit" not in words(receipt_of(season, "sign_flip"))
+    old = deepcopy(receipt)
+    del old["numbers"]["influence_credit"], old["numbers"]["unit"]
+    assert "influence credit" not in words(old)
+    assert "of validation loss" in words(old)["credit"]
+
+
+def test_a_credit_is_told_in_its_scorers_own_unit(game):
+    """A cosine isn't called a loss."""
+    report = game("honest=3", scoring={"scorer": "cosine"}).play()
+    receipt = next(iter(report.receipts.values()))
+    assert receipt["numbers"]["influence_credit"] is None
+    assert "of cosine to the aggregate" in words(receipt)["credit"]
+    assert "of validation loss" not in words(receipt)["credit"]

@@ -4,6 +4,7 @@ import pytest
 
 from subnet.scoring.payable import SCORE_UNIT
 from subnet.state import restore
+from subnet.strategy import drawn_batches
 from tokenomics import Amount, Shares
 from tokenomics.canonical import content_hash
 from tokenomics.ledger import verify_ledger
@@ -158,3 +159,18 @@ def test_a_suspension_outlives_a_restart(game):
     (flip,) = played.of_kind("sign_flip")
     played.session.state = restore(played.fixture)
     assert played.play().receipts[flip]["reason"] == "suspended"
+
+
+@pytest.mark.parametrize("number", ROUNDS)
+def test_influence_credits_add_up_to_the_rounds_improvement(season, number):
+    """Over everyone who was in the model, they come to what its loss on the round's batches fell by."""
+    report, state = season.report(number), season.states[number - 1]
+    batches = drawn_batches(season.fixture.validation, seed=report.record["seed"], rules=season.fixture.spec.validation)
+    before, after = (
+        float(season.fixture.objective.losses(point, batches).mean())
+        for point in (state.base, season.states[number].base)
+    )
+    found = [one["numbers"] for one in report.receipts.values() if one["numbers"]]
+    assert before - after > 0.01
+    assert sum(one["influence_credit"] for one in found) == pytest.approx(before - after, rel=0.02)
+    assert all(one["influence_credit"] == 0 for one in found if one["influence"] == 0)

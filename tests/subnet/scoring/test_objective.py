@@ -30,3 +30,23 @@ def test_evaluation_counts_the_whole_pool(objective, task, base):
     loss, accuracy = objective.evaluate(base, task.validation_data())
     assert loss == pytest.approx(objective.loss(base, task.validation_data()), rel=1e-5)
     assert 0 <= accuracy <= 1
+
+
+def test_losses_are_those_of_single_batches(objective, base, batches):
+    """Many batches at one point give what one after the other does, and are counted."""
+    before = objective.n_losses
+    found = objective.losses(base, batches)
+    assert found.dtype == torch.float64
+    assert objective.n_losses == before + len(batches)
+    assert found.tolist() == [objective.loss(base, batch) for batch in batches]
+
+
+def test_the_slope_is_the_gradient_along_the_direction(objective, base, batches):
+    """Forward mode agrees with the gradient's dot product, and leaves the point and the model as they were."""
+    direction = torch.linspace(-1, 1, len(base))
+    kept, loss = base.clone(), objective.loss(base, batches[0])
+    along = float(objective.gradient(base + 0.1, batches[0]).double() @ direction.double())
+    assert objective.loss(base, batches[0]) == loss
+    assert objective.slope(base + 0.1, direction, batches[0]) == pytest.approx(along, rel=1e-4)
+    assert objective.loss(base, batches[0]) == loss
+    assert torch.equal(base, kept)

@@ -1,0 +1,221 @@
+"""From a field of updates to receipts: who may be paid, what is payable, and how the round's emission is divided.
+
+Pure functions of what a round came to, which its settlement and a later re-scoring share.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from subnet.receipts import Receipt
+from subnet.scoring.base import Appraisal, Credits, Field, Scorer, z_scores
+from subnet.scoring.history import History, past_round
+from subnet.scoring.payable import Payable, payable
+from subnet.scoring.strikes import is_strike
+from subnet.spec import ScoringSection
+from tokenomics.ledger import Genesis, RoundPlan, plan_round
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """The field of good updates and the scorer's first look at it; `appraisal` is None when there is no update."""
+
+    seed: str
+    field: Field
+    appraisal: Appraisal | None
+    outliers: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregated:
+    """The proposed model, each update's part in it, and what it was worth there.
+
+    `credits` is None when there is no new model; `why` says so in words. `update` is what the model moved by: the
+    difference of the two models has lost its last bits.
+    """
+
+    model: Tensor
+    update: Tensor
+    influence: Tensor
+    dropped: Mapping[str, str]
+    credits: Credits | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether the proposed model becomes the new base.
+
+    Attributes:
+        accepted: if not, the base stays and the round pays nobody.
+        loss: of the proposed model on the whole pool; None when it isn't a finite number.
+        accuracy: of the proposed model; None where the task has none.
+        why: in words, when refused.
+    """
+
+    accepted: bool
+    loss: float | None
+    accuracy: float | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What a judgement comes to beside the receipts.
+
+    Attributes:
+        history: with this round as the last.
+        plan: how the emission is divided.
+        unpaid_score: score above somebody's cap, whose part isn't minted.
+    """
+
+    history: History
+    plan: RoundPlan
+    unpaid_score: int
+
+
+def judge(
+    receipts: dict[str, Receipt],
+    *,
+    round_number: int,
+    scored: Scored,
+    aggregated: Aggregated,
+    verdict: Verdict,
+    scorer: Scorer,
+    rules: ScoringSection,
+    history: History,
+    genesis: Genesis,
+    minted: int,
+) -> Judged:
+    """Judge a round and divide its emission.
+
+    Args:
+        receipts: one for every reply, before judgement; findings, score and reward are written on them.
+        round_number: from 1.
+        scored: the field and the first look at it.
+        aggregated: what was made of it, and what each update was worth there.
+        verdict: whether the model was taken.
+        scorer: whose findings these are.
+        rules: the spec's constants.
+        history: all settled rounds before this one.
+        genesis: schedule and shares.
+        minted: base units minted by all rounds before.
+    """
+    eligible = _find(receipts, scored, aggregated, verdict, unit=scorer.unit, rules=rules)
+    grown = history.then(past_round({"cosines": cosine_table(scored)}, receipts))
+    due = payable(grown, scored.field.hotkeys, eligible, rules) if verdict.accepted else {}
+    unpaid_score = sum(pay.cut for pay in due.values())
+    plan = plan_round(
+        genesis,
+        round=round_number,
+        minted=minted,
+        scores={hotkey: pay.score for hotkey, pay in due.items()},
+        unpaid_score=unpaid_score,
+        pays=verdict.accepted,
+    )
+    _pay(receipts, due, plan)
+    return Judged(history=grown, plan=plan, unpaid_score=unpaid_score)
+
+
+def cosine_table(scored: Scored) -> dict[str, Any]:
+    """Return the cosines of the updates' novel parts as a round's record holds them."""
+    cosines = scored.appraisal.geometry.cosines if scored.appraisal else torch.zeros(0, 0)
+    return {
+        "hotkeys": list(scored.field.hotkeys),
+        "lower": [cosines[row, :row].tolist() for row in range(len(cosines))],
+    }
+
+
+def _find(
+    receipts: dict[str, Receipt],
+    scored: Scored,
+    aggregated: Aggregated,
+    verdict: Verdict,
+    *,
+    unit: str,
+    rules: ScoringSection,
+) -> set[str]:
+    """Write the scorer's findings on the receipts; return who may be paid."""
+    appraisal, credits = scored.appraisal, aggregated.credits
+    if appraisal is None:
+        return set()
+    eligible: set[str] = set()
+    for index, hotkey in enumerate(scored.field.hotkeys):
+        receipt = receipts[hotkey]
+        if receipt["status"] != "accepted":  # a re-scoring's own strike has suspended its sender
+            continue
+        numbers = receipt["numbers"] = _numbers(index, hotkey, scored, appraisal, aggregated) | {"unit": unit}
+        norm_ratio = numbers["outliers"]["norm_ratio"]
+        receipt["strike"] = is_strike(norm_ratio=norm_ratio, z=numbers["z"], rules=rules)
+        original = appraisal.copy_of.get(hotkey)
+        if numbers["gated"] or original:
+            receipt["status"] = "rejected"
+            receipt["reason"] = "free_riding" if numbers["gated"] else "copy"
+            receipt["detail"] = f"of {original[:12]}" if original else ""
+        if not verdict.accepted:
+            receipt["zero_because"] = "round_refused"
+            continue
+        counts = receipt["status"] == "accepted" and credits is not None
+        receipt["counted"] = _counted(index, credits if counts else None)
+        if not counts:
+            continue
+        if receipt["strike"]:
+            receipt["zero_because"] = "strike"
+        elif numbers["credit"] < 0 and numbers["z"] < rules.negative_z:
+            receipt["zero_because"] = "negative"
+        else:
+            eligible.add(hotkey)
+    return eligible
+
+
+def _counted(index: int, credits: Credits | None) -> dict[str, float]:
+    """Return what later rounds will count; zeros for a contribution that was gated or copied."""
+    if credits is None:
+        return dict.fromkeys(("credit", "standard_error", "novel", "novel_standard_error"), 0.0)
+    return {
+        "credit": float(credits.credit[index]),
+        "standard_error": float(credits.standard_error[index]),
+        "novel": float(credits.novel[index]),
+        "novel_standard_error": float(credits.novel_standard_error[index]),
+    }
+
+
+def _numbers(index: int, hotkey: str, scored: Scored, appraisal: Appraisal, aggregated: Aggregated) -> dict[str, Any]:
+    """Return everything that was measured of one update."""
+    final = aggregated.credits or appraisal
+    credit, error = float(final.credit[index]), float(final.standard_error[index])
+    weighted = aggregated.credits.weighted if aggregated.credits else None
+    return {
+        "first_credit": float(appraisal.credit[index]),
+        "first_standard_error": float(appraisal.standard_error[index]),
+        "credit": credit,
+        "standard_error": error,
+        "z": float(z_scores(final.credit, final.standard_error)[index]),
+        "norm": float(appraisal.geometry.norms[index]),
+        "clip": float(appraisal.clip[index]),
+        "novelty": float(appraisal.geometry.novelty[index]),
+        "gate": appraisal.gate,
+        "gated": bool(appraisal.gated[index]),
+        "copy_of": appraisal.copy_of.get(hotkey),
+        "influence": float(aggregated.influence[index]),
+        "influence_credit": None if weighted is None else float(weighted[index]),
+        "dropped": aggregated.dropped.get(hotkey, ""),
+        "outliers": {name: float(values[index]) for name, values in scored.outliers.items()},
+    }
+
+
+def _pay(receipts: dict[str, Receipt], due: Mapping[str, Payable], plan: RoundPlan) -> None:
+    """Write on the receipts what the window made payable and what the round pays."""
+    pool = sum(plan.split.participants.values())
+    for hotkey, receipt in receipts.items():
+        receipt["participants_pool"] = pool
+        pay = due.get(hotkey)
+        if pay is None:
+            continue
+        receipt["payable"] = asdict(pay)
+        receipt["score"] = pay.score
+        receipt["reward"] = plan.split.participants.get(hotkey, 0)
+        receipt["zero_because"] = receipt["zero_because"] or pay.zero_because
