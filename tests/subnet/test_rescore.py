@@ -12,6 +12,7 @@ from subnet.errors import RunError, StoreError
 from subnet.rescore import rescore
 from subnet.scoreboard import summary
 from subnet.scoring import registry
+from subnet.scoring.plain import Plain
 from subnet.store import Store
 from subnet.strategy import drawn_batches
 from tokenomics.canonical import content_hash
@@ -58,6 +59,32 @@ def test_strikes_and_refused_rounds_come_again(game):
     for outcome in rescore(played.fixture, [played.fixture.scorer]):
         assert outcome.exact
         assert outcome.receipts[OWN] == outcome.played.receipts
+
+
+class Strict(Plain):
+    """Finds all harmful that is far longer than the others."""
+
+    name = "strict"
+    summary = "for this test"
+
+    def worth(self, field, clip):
+        """Say so."""
+        del field
+        return torch.where(clip < 0.1, -1.0, 1.0).double(), torch.full_like(clip, 0.01)
+
+
+def test_a_scorers_own_strike_suspends_in_its_own_books(game):
+    """What the run accepted in every round is struck once under the other scorer, then out, then struck again."""
+    played = game("honest=4,scaling:100=1", scoring={"suspension": 2})
+    played.play(4)
+    (long,) = played.of_kind("scaling")
+    assert not any(played.report(number).receipts[long]["strike"] for number in (1, 2, 3, 4))
+    outcomes = rescore(played.fixture, [played.fixture.scorer, Strict(played.fixture.spec.scoring)])
+    seen = [(one["strike"], one["reason"], one["detail"]) for one in (o.receipts["strict"][long] for o in outcomes)]
+    out = (False, "suspended", "until the end of round 3")
+    assert seen == [(True, "", ""), out, out, (True, "", "")]
+    assert all(outcome.receipts["strict"][long]["reward"] == 0 for outcome in outcomes)
+    assert all(outcome.receipts[OWN] == outcome.played.receipts for outcome in outcomes)
 
 
 def test_a_supply_schedule_mints_by_what_the_scorer_paid(game):
