@@ -71,7 +71,7 @@ MISTAKES = {
     "unknown strategy": (["--strategies", "krumm"], "'krumm'"),
     "mixer without a rule": (["--strategies", "nnm"], "nnm is a mixer"),
     "rule that isn't there": (["--strategies", "nowhere:Rule"], "'nowhere:Rule' doesn't load"),
-    "too many clients": (["--clients", "99"], "400 training examples"),
+    "too many clients": (["--clients", "99"], "320 training examples"),
     "out is a file": (["--out", "a-file"], "can't write to a-file/cells"),
     "out isn't writable": (["--out", "/proc/arena"], "can't write to /proc/arena"),
 }
