@@ -57,6 +57,11 @@ class Cell:
     @property
     def key(self) -> str:
         """Content hash by which the result is cached; the folder's place doesn't matter, what lies in it does."""
-        fields: dict[str, Any] = asdict(self)
-        del fields["subnet"]
-        return content_hash({"version": VERSION, "package": __version__, **fields})
+        return key_of(self, version=VERSION)
+
+
+def key_of(cell: Any, **more: Any) -> str:
+    """Return the content hash of a cell's fields, its folder left out, and of what else its result depends on."""
+    fields: dict[str, Any] = asdict(cell)
+    del fields["subnet"]
+    return content_hash({"package": __version__, **more, **fields})

@@ -2,23 +2,18 @@
 
 import json
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from subnet.errors import StoppedError
+from subnet.cli.cells import played
 
 if TYPE_CHECKING:  # both need torch
     from subnet.arena.cell import Cell
     from subnet.arena.choices import Choices
     from subnet.arena.run import Result
-
-_LINE_EVERY_S = 60.0
-"""How often progress is told where there is no terminal for a bar."""
 
 
 def arena(  # noqa: PLR0917 (a command's options)
@@ -55,6 +50,7 @@ def arena(  # noqa: PLR0917 (a command's options)
     `subnet arena rewards --help` is about the other arena, of cheats against scorers.
     """
     from subnet.arena.choices import read
+    from subnet.arena.play import play
     from subnet.cli.demo import example
 
     choices = read(
@@ -68,22 +64,8 @@ def arena(  # noqa: PLR0917 (a command's options)
         n_rounds=rounds,
         n_seeds=seeds,
     )
-    results = _play(choices, out, n_workers=workers or os.cpu_count() or 1, quiet=json_output)
+    results = played(choices.cells, play, out, n_workers=workers or os.cpu_count() or 1, quiet=json_output)
     _report(choices, results, out, json_output=json_output)
-
-
-def _play(choices: "Choices", out: Path, *, n_workers: int, quiet: bool) -> "list[tuple[Cell, Result]]":
-    from subnet.arena.play import play
-    from subnet.arena.run import play_all
-
-    try:
-        cells = choices.cells()
-        with progress(quiet=quiet) as told:
-            return play_all(cells, out / "cells", how=play, n_workers=n_workers, on_result=told)
-    except KeyboardInterrupt:
-        raise StoppedError(
-            f"stopped: what was played is kept in {out}", remedy="give the same command again: it goes on from there"
-        ) from None
 
 
 def _report(choices: "Choices", results: "Sequence[tuple[Cell, Result]]", out: Path, *, json_output: bool) -> None:
@@ -139,55 +121,3 @@ def _number(value: float | None) -> str:
 
 def _interval(value: float | None) -> str:
     return "" if value is None else f" ± {value:.1f}"
-
-
-@contextmanager
-def progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show on the error stream how many cells are known and how long the others will take: a bar, or a line at times.
-
-    Gives a function that is told how many of how many are known; the first time before any is played.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("  cells"),
-        BarColumn(bar_width=32),
-        MofNCompleteColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=console,
-        transient=True,
-        disable=quiet or not console.is_terminal,
-        speed_estimate_period=600,
-    )
-    lines = _Lines()
-
-    def told(done: int, total: int) -> None:
-        if not bar.tasks:  # what was known before took no time, so it doesn't count as speed
-            bar.add_task("cells", total=total, completed=done)
-        bar.update(bar.tasks[0].id, completed=done)
-        if bar.disable and not quiet:
-            lines.told(done, total)
-
-    with bar:
-        yield told
-
-
-class _Lines:
-    """Progress in lines, for a log."""
-
-    def __init__(self) -> None:
-        self._began = self._last = time.monotonic()
-        self._known: int | None = None
-
-    def told(self, done: int, total: int) -> None:
-        """Print a line if the last one is a while ago."""
-        now = time.monotonic()
-        if self._known is None:
-            self._known = done
-        elif now - self._last >= _LINE_EVERY_S and done < total:
-            self._last = now
-            left_s = (now - self._began) / (done - self._known) * (total - done)
-            typer.echo(f"{done} of {total} cells, about {left_s / 60:.0f} min left", err=True)

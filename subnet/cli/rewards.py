@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from subnet.cli.arena import progress
-from subnet.errors import StoppedError
+from subnet.cli.cells import played
 
 if TYPE_CHECKING:  # both need torch
     from subnet.arena.rewards.choices import RewardChoices
@@ -40,7 +39,6 @@ def rewards(  # noqa: PLR0917 (a command's options)
     """
     from subnet.arena.rewards.choices import read
     from subnet.arena.rewards.play import play
-    from subnet.arena.run import play_all
     from subnet.cli.demo import example
 
     choices = read(
@@ -53,15 +51,7 @@ def rewards(  # noqa: PLR0917 (a command's options)
         n_rounds=rounds,
         seeds=range(first_seed, first_seed + seeds),
     )
-    try:
-        with progress(quiet=json_output) as told:
-            results = play_all(
-                choices.cells(), out / "cells", how=play, n_workers=workers or os.cpu_count() or 1, on_result=told
-            )
-    except KeyboardInterrupt:
-        raise StoppedError(
-            f"stopped: what was played is kept in {out}", remedy="give the same command again: it goes on from there"
-        ) from None
+    results = played(choices.cells, play, out, n_workers=workers or os.cpu_count() or 1, quiet=json_output)
     _report(choices, results, out, json_output=json_output)
 
 

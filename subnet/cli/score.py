@@ -1,13 +1,13 @@
 """`subnet score`: a run that has been played, scored again by other rules."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from subnet.cli.cells import progress
 from subnet.cli.demo import example
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def score(
     with reopened(folder, _subnets(subnet)) as fixture:
         names = list(dict.fromkeys(scorer or registry.SCORERS))
         scorers = [registry.named(name, fixture.spec.scoring) for name in names]
-        with _progress(quiet=json_output) as on_round:
+        with progress("rounds", quiet=json_output) as on_round:
             outcomes = rescore(fixture, scorers, on_round=on_round)
         kinds = _kinds(folder, fixture)
         result = summary(fixture, outcomes, kinds)
@@ -80,28 +80,6 @@ def _kinds(folder: Path, fixture: "Fixture") -> dict[str, str]:
         n_rounds=1,
     )
     return scenario.kinds()
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show on the error stream how many rounds are done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("  rounds"),
-        BarColumn(bar_width=32),
-        MofNCompleteColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=console,
-        transient=True,
-        disable=quiet or not console.is_terminal,
-    )
-    task = bar.add_task("rounds", total=None)
-    with bar:
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _show(result: Mapping[str, Any], kinds: Mapping[str, str]) -> None:

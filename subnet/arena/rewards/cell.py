@@ -1,11 +1,9 @@
 """One cell of the rewards arena: a scorer against one kind of cheat, on one division of the data, with one seed."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from subnet._version import __version__
-from tokenomics.canonical import content_hash
+from subnet.arena.cell import key_of
 
 VERSION = 1
 """Part of every cell's key; raised when what a cell measures changes."""
@@ -61,6 +59,4 @@ class RewardCell:
     @property
     def key(self) -> str:
         """Content hash by which the result is cached; the folder's place doesn't matter, what lies in it does."""
-        fields: dict[str, Any] = asdict(self)
-        del fields["subnet"]
-        return content_hash({"arena": "rewards", "version": VERSION, "package": __version__, **fields})
+        return key_of(self, arena="rewards", version=VERSION)

@@ -21,7 +21,7 @@ from subnet.store import Store
 from tokenomics.ledger import Ledger
 
 STARVED = 0.05
-"""An honest participant with less than this part of the honest mean counts as starved (the issue's bar)."""
+"""An honest participant with less than this part of the honest mean counts as starved."""
 
 
 class _Silent:
