@@ -41,7 +41,7 @@ REASONS: Mapping[str, str] = {
 ZERO_BECAUSE: Mapping[str, str] = {
     "round_refused": "the round's model was refused, so the round paid nobody",
     "strike": "an update of absurd size did harm: a strike, which suspends the hotkey and voids its credit so far",
-    "negative": "the update made the model worse, beyond noise",
+    "negative": "the update made the model worse, beyond noise, which counts several times against earlier credit",
     "noise": "the credit of the window lies inside its own noise band",
     "no_credit": "over all rounds its credit isn't above 0",
     "free_riding": "over all rounds too little of the credit came from anything that wasn't public knowledge",

@@ -100,6 +100,8 @@ class ScoringSection(_Section):
     """Nothing payable when recent credit is below this share of the median."""
     negative_z: Annotated[float, Field(ge=-10, le=0)] = -2.0
     """A credit below 0 by so many standard errors earns nothing this round."""
+    negative_weight: Annotated[float, Field(ge=1, le=1000)] = 4.0
+    """Such a credit counts so many times in all sums: harm done now and then costs more than it brings."""
     strike_norm_ratio: Annotated[float, Field(ge=1, le=1e9)] = 5.0
     strike_z: Annotated[float, Field(ge=-10, le=0)] = -1.0
     """A strike: a norm above so many times the median, and a credit below 0 by so many standard errors."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import median
 
-from subnet.scoring.history import History, PastRound
+from subnet.scoring.history import History, PastCredit, PastRound
 from subnet.spec import ScoringSection
 
 SCORE_UNIT = 1e-9
@@ -34,7 +34,7 @@ class Payable:
     """What one hotkey's past and present come to.
 
     Attributes:
-        credit: sum over the window.
+        credit: sum over the window, harm beyond noise counting several times.
         standard_error: of that sum.
         n_rounds: rounds of the window in which its contribution counted.
         novel_ratio: novel credit (plus one standard error) over all credit since the start; None without credit.
@@ -69,9 +69,9 @@ def payable(
         eligible: those among them who may be paid this round.
         rules: the spec's constants.
     """
-    window = {hotkey: _sum(history.last(rules.window), hotkey) for hotkey in hotkeys}
-    whole = {hotkey: _sum(history.rounds, hotkey) for hotkey in hotkeys}
-    recent = {hotkey: _sum(history.last(rules.history), hotkey) for hotkey in hotkeys}
+    window = {hotkey: _sum(history.last(rules.window), hotkey, rules) for hotkey in hotkeys}
+    whole = {hotkey: _sum(history.rounds, hotkey, rules) for hotkey in hotkeys}
+    recent = {hotkey: _sum(history.last(rules.history), hotkey, rules) for hotkey in hotkeys}
     ratios = {
         hotkey: (sums.novel + sums.novel_error) / sums.credit for hotkey, sums in whole.items() if sums.credit > 0
     }
@@ -113,18 +113,24 @@ class _Sums:
     n_rounds: int
 
 
-def _sum(rounds: Sequence[PastRound], hotkey: str) -> _Sums:
-    """Add up what counts of some rounds: nothing up to the last strike does."""
+def _sum(rounds: Sequence[PastRound], hotkey: str, rules: ScoringSection) -> _Sums:
+    """Add up what counts of some rounds: nothing up to the last strike does, and harm beyond noise several times."""
     struck = [index for index, settled in enumerate(rounds) if hotkey in settled.strikes]
     since = rounds[struck[-1] + 1 :] if struck else rounds
     found = [settled.credits[hotkey] for settled in since if hotkey in settled.credits]
     return _Sums(
-        credit=sum(past.credit for past in found),
+        credit=sum(_weighed(past, rules) for past in found),
         error=sqrt(sum(past.standard_error**2 for past in found)),
         novel=sum(past.novel for past in found),
         novel_error=sqrt(sum(past.novel_standard_error**2 for past in found)),
         n_rounds=len(found),
     )
+
+
+def _weighed(past: PastCredit, rules: ScoringSection) -> float:
+    """Return a round's credit as the sums take it."""
+    harmful = past.credit < 0 and past.credit < rules.negative_z * past.standard_error
+    return rules.negative_weight * past.credit if harmful else past.credit
 
 
 def _zero_because(eligible: bool, band: float, novel_ratio: float | None, novel_limit: float) -> str:

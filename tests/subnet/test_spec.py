@@ -83,6 +83,7 @@ def values_of(section):
             "share_cap": 2.0,
             "recent_share": 0.2,
             "negative_z": -1.0,
+            "negative_weight": 2.0,
             "strike_norm_ratio": 7.0,
             "strike_z": -3.0,
             "suspension": 4,
