@@ -109,8 +109,19 @@ class ScoringSection(_Section):
     """Rounds for which whoever is struck is out; 0 suspends nobody, though earlier credit is lost all the same."""
 
 
+PRESETS: dict[str, dict[str, Any]] = {
+    "bitcoin": {"decimals": 8, "schedule": "height", "emission": "50", "interval": 210_000},
+    "bittensor": {"decimals": 9, "schedule": "supply", "emission": "1", "cap": "21000000"},
+}
+"""Keys of `[token]` that `preset` gives: 50 tokens a round, halved every 210,000 rounds (Bitcoin Core, chainparams),
+and 1 token a round, halved whenever half of what is left to 21 million has been minted (Bittensor, block_emission)."""
+
+
 class TokenSection(_Section):
-    """The token and how it comes into being. Amounts are in whole tokens, as text: `"12.5"`."""
+    """The token and how it comes into being. Amounts are in whole tokens, as text: `"12.5"`.
+
+    A key `preset` stands for those of `PRESETS`; whatever else is written down counts more.
+    """
 
     symbol: Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,8}$")]
     decimals: Annotated[int, Field(ge=0, le=18)] = 9
@@ -121,6 +132,20 @@ class TokenSection(_Section):
     """Tokens a round in the first era."""
     interval: Annotated[int, Field(ge=1, le=10**9)] | None = None
     cap: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, values: object) -> object:
+        if not isinstance(values, dict) or "preset" not in values:
+            return values
+        written = {key: value for key, value in values.items() if key != "preset"}
+        name = values["preset"]
+        if not isinstance(name, str) or name not in PRESETS:
+            raise ValueError(f"preset {name!r:.80} isn't known: it is one of {', '.join(PRESETS)}")
+        preset = PRESETS[name]
+        if written.get("schedule", preset["schedule"]) != preset["schedule"]:
+            raise ValueError(f"preset {name!r} halves by {preset['schedule']}: leave out 'preset' or 'schedule'")
+        return {**preset, **written}
 
     @field_validator("emission", "cap", mode="before")
     @classmethod
