@@ -8,7 +8,7 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -151,6 +151,17 @@ class Hotkey:
     binding: str
     """The coldkey's signature over the hotkey's id, in domain `hotkey-binding`."""
 
+    def document(self) -> dict[str, Any]:
+        """Return what its file holds, the secret included."""
+        return {
+            "format": _keyfile.HOTKEY_FORMAT,
+            "version": 1,
+            "public": self.keypair.public,
+            "coldkey": self.coldkey,
+            "binding": self.binding,
+            "secret": self.keypair.seed.hex(),
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wallet:
@@ -192,17 +203,17 @@ class Wallet:
             WalletError: the wallet exists, the name or password won't do, or the folder can't be written to.
         """
         wallet = cls._bind(Keypair.generate(), Keypair.generate())
-        cold = _keyfile.seal_coldkey(seed=wallet.coldkey.seed, public=wallet.coldkey.public, password=password)
-        hot = {
-            "format": _keyfile.HOTKEY_FORMAT,
-            "version": 1,
-            "public": wallet.hotkey.keypair.public,
-            "coldkey": wallet.coldkey.public,
-            "binding": wallet.binding,
-            "secret": wallet.hotkey.keypair.seed.hex(),
-        }
-        _keyfile.write_wallet(directory, name, {"coldkey.json": cold, "hotkey.json": hot})
+        _keyfile.write_wallet(directory, name, wallet.documents(password=password))
         return wallet
+
+    def documents(self, *, password: str | None) -> dict[str, dict[str, Any]]:
+        """Return what its files hold, by name, the coldkey encrypted with the password.
+
+        Raises:
+            WalletError: the password is empty.
+        """
+        cold = _keyfile.seal_coldkey(seed=self.coldkey.seed, public=self.coldkey.public, password=password)
+        return {"coldkey.json": cold, "hotkey.json": self.hotkey.document()}
 
     @classmethod
     def load(cls, path: Path, password: str | None) -> Self:
