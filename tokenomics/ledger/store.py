@@ -213,10 +213,15 @@ class Ledger:
         with transaction(self._engine, self.path) as connection:
             return read_balances(connection)
 
-    def pending(self) -> Pending:
-        """Return what was earned and isn't released yet, by round and hotkey."""
+    def pending(self, *, until: int | None = None) -> Pending:
+        """Return what was earned and isn't released yet, by round and hotkey.
+
+        Args:
+            until: as it was after this round; now when None.
+        """
         with transaction(self._engine, self.path) as connection:
-            return read_pending(connection, self.genesis, read_tip(connection, self.genesis).round)
+            height = read_tip(connection, self.genesis).round
+            return read_pending(connection, self.genesis, height if until is None else min(until, height))
 
     def earnings(self, *, until: int | None = None) -> dict[str, Earnings]:
         """Return what is vested, pending and voided of everybody's pay, by hotkey.
