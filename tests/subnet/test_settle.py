@@ -7,19 +7,17 @@ from subnet.state import restore
 from subnet.strategy import drawn_batches
 from tokenomics import Amount, Shares
 from tokenomics.canonical import content_hash
-from tokenomics.ledger import verify_ledger
+from tokenomics.ledger import Earnings, verify_ledger
 
 ROUNDS = [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("number", ROUNDS)
 def test_rewards_on_receipts_are_the_ledgers_postings(season, number):
-    """Every participant's posting is its receipt's reward, and who has no reward has no posting."""
+    """Every participant's posting, pending at first, is its receipt's reward; who has no reward has no posting."""
     report, postings = season.report(number), season.fixture.ledger.postings(number)
     posted = {
-        one.account.removeprefix("participant:"): one.amount
-        for one in postings
-        if one.account.startswith("participant:")
+        one.account.removeprefix("pending:"): one.amount for one in postings if one.account.startswith("pending:")
     }
     assert posted == report.rewards
     assert sum(one.amount for one in postings) == 0
@@ -159,6 +157,56 @@ def test_a_suspension_outlives_a_restart(game):
     (flip,) = played.of_kind("sign_flip")
     played.session.state = restore(played.fixture)
     assert played.play().receipts[flip]["reason"] == "suspended"
+
+
+TURNCOAT = "honest=4,on_off_poison:100=1"
+"""Honest for four rounds and paid as that, then a reversed update of a hundred times the size."""
+STRICT = {"strike_z": 0.0}
+"""Any harm of such a size is a strike, also where the model has converged so far that it lies within the noise."""
+
+
+def test_a_strike_burns_the_pay_that_was_still_pending(game):
+    """With a vesting of 2, rounds 1 and 2 were released before the strike in 5; rounds 3 and 4 are burned."""
+    played = game(TURNCOAT, scoring=STRICT | {"vesting": 2})
+    (turncoat,) = played.of_kind("on_off_poison")
+    rewards = [played.play().receipts[turncoat]["reward"] for _ in range(4)]
+    assert all(rewards)
+    receipt = played.play().receipts[turncoat]
+    assert (receipt["strike"], receipt["reward"]) == (True, 0)
+    ledger = played.fixture.ledger
+    assert [entry.hotkey for entry in ledger.receipts(5) if entry.struck] == [turncoat]
+    assert ledger.balances()["burn"] == rewards[2] + rewards[3]
+    assert ledger.earnings()[turncoat] == Earnings(vested=sum(rewards[:2]), pending=0, voided=sum(rewards[2:]))
+    played.play(2)
+    for hotkey in played.of_kind("honest"):
+        earned = [played.report(number).receipts[hotkey]["reward"] for number in range(1, 8)]
+        assert ledger.earnings()[hotkey] == Earnings(vested=sum(earned[:5]), pending=sum(earned[5:]), voided=0)
+    assert ledger.balances()["issuance"] == -sum(row.minted for row in ledger.rounds())
+    assert verify_ledger(ledger.path, validator=played.fixture.keypair.public).errors == []
+
+
+def test_under_the_default_such_a_cheat_keeps_nothing(game):
+    """Pay is pending for 20 rounds, so everything that it earned in four is voided by the fifth."""
+    played = game(TURNCOAT, scoring=STRICT)
+    played.play(5)
+    (turncoat,) = played.of_kind("on_off_poison")
+    found = played.fixture.ledger.earnings()[turncoat]
+    assert (found.vested, found.pending) == (0, 0)
+    assert found.voided > 0
+
+
+def test_a_restart_in_the_middle_of_vesting_gives_the_same_ledger(open_game, tmp_path):
+    """A run that is opened anew before rounds 3, 4 and 6 ends as an unbroken one, byte for byte."""
+
+    def dump(name, *parts):
+        for n_rounds in parts:
+            with open_game(tmp_path / name, TURNCOAT, scoring=STRICT | {"vesting": 2}) as played:
+                played.session.state = restore(played.fixture)
+                played.play(n_rounds)
+                lines = list(played.fixture.ledger.dump())
+        return lines
+
+    assert dump("broken", 2, 1, 2, 2) == dump("whole", 7)
 
 
 @pytest.mark.parametrize("number", ROUNDS)
