@@ -107,6 +107,8 @@ class ScoringSection(_Section):
     """A strike: a norm above so many times the median, and a credit below 0 by so many standard errors."""
     suspension: Annotated[int, Field(ge=0, le=10_000)] = 20
     """Rounds for which whoever is struck is out; 0 suspends nobody, though earlier credit is lost all the same."""
+    vesting: Annotated[int, Field(ge=0, le=10_000)] = 20
+    """Rounds after which pay is released; until then a strike voids it. 0 pays at once."""
 
 
 PRESETS: dict[str, dict[str, Any]] = {

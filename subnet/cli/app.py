@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from subnet._version import __version__
-from subnet.cli import arena_group, demo, emission, explain, ledger, score, simulate, strategies, wallet
+from subnet.cli import arena_group, demo, earnings, emission, explain, ledger, score, simulate, strategies, wallet
 
 app = typer.Typer(
     name="subnet",
@@ -37,6 +37,7 @@ def options(
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)
 app.command("explain")(explain.explain)
+app.command("earnings")(earnings.earnings)
 app.add_typer(arena_group.app, name="arena")
 app.command("score")(score.score)
 app.command("strategies")(strategies.strategies)

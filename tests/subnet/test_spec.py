@@ -87,6 +87,7 @@ def values_of(section):
             "strike_norm_ratio": 7.0,
             "strike_z": -3.0,
             "suspension": 4,
+            "vesting": 3,
         },
         "token": {"symbol": "NEW", "decimals": 3, "emission": "7", "interval": 3},
         "split": {"owner": 1, "validator": 1, "participants": 1},
