@@ -17,6 +17,7 @@ __all__ = [
     "inclusion_proof",
     "leaf_hash",
     "merkle_root",
+    "node_hash",
     "root_of_hashes",
     "verify_consistency",
     "verify_inclusion",
@@ -35,6 +36,11 @@ def merkle_root(leaves: Sequence[bytes]) -> str:
 def leaf_hash(leaf: bytes) -> str:
     """Return the hash of a leaf, which is also the root of the list of it alone."""
     return _leaf(leaf).hex()
+
+
+def node_hash(left: str, right: str) -> str:
+    """Return the hash of a node over two others."""
+    return _node(bytes.fromhex(left), bytes.fromhex(right)).hex()
 
 
 def root_of_hashes(hashes: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ from tokenomics._checks import check_hex, check_integer, check_text
 from tokenomics.errors import ProofError
 from tokenomics.keys import Keypair, verify_note
 
-__all__ = ["TreeHead", "VerifierKey", "open_note", "sign_note"]
+__all__ = ["NoteSignature", "TreeHead", "VerifierKey", "open_note", "parse_note", "sign_note", "write_note"]
 
 MAX_NOTE_BYTES: Final = 1_000_000
 """No note is longer; checked before it is read."""
@@ -87,6 +87,23 @@ class VerifierKey:
         return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteSignature:
+    """A signature line."""
+
+    name: str
+    """Whose key it claims to be by."""
+    key_id: bytes
+    """The first four bytes: which of that name's keys."""
+    signature: bytes
+    """The rest; 64 bytes of an Ed25519 key."""
+
+    def holds(self, text: str, public: str) -> bool:
+        """Whether it is by this key (64 hexadecimal digits), under its name, over this text."""
+        key = VerifierKey(name=self.name, public=public)
+        return key.key_id == self.key_id and verify_note(public=public, text=text.encode(), signature=self.signature)
+
+
 def sign_note(text: str, *, name: str, signer: Keypair) -> str:
     """Return a note: a text with a signature line below it.
 
@@ -101,8 +118,32 @@ def sign_note(text: str, *, name: str, signer: Keypair) -> str:
     if not text.endswith("\n") or any(character < " " and character != "\n" for character in text):
         raise ProofError("a note's text ends in a newline and has no other control character", remedy="mend the text")
     key = VerifierKey(name=name, public=signer.public)
-    signature = base64.b64encode(key.key_id + signer.sign_note(text.encode())).decode()
-    return f"{text}\n{_SIGNATURE}{name} {signature}\n"
+    return write_note(text, NoteSignature(name=name, key_id=key.key_id, signature=signer.sign_note(text.encode())))
+
+
+def write_note(text: str, signature: NoteSignature) -> str:
+    """Return a note of a text and a signature that was made before."""
+    encoded = base64.b64encode(signature.key_id + signature.signature).decode()
+    return f"{text}\n{_SIGNATURE}{signature.name} {encoded}\n"
+
+
+def parse_note(note: str) -> tuple[str, list[NoteSignature]]:
+    """Return a note's text and signatures, none of which is checked.
+
+    Raises:
+        ProofError: it isn't a note.
+    """
+    text, blank, below = note.rpartition("\n\n")
+    if len(note) > MAX_NOTE_BYTES or not blank or not below.endswith("\n"):
+        raise ProofError("this isn't a signed note", remedy="give the file as the validator published it")
+    signatures = []
+    for line in below.splitlines():
+        name, _, encoded = line.removeprefix(_SIGNATURE).partition(" ")
+        found = _unbase64(encoded)
+        if not line.startswith(_SIGNATURE) or found is None or len(found) < 5:
+            raise ProofError(f"{line!r:.80} isn't a note's signature line", remedy="give the file as it was published")
+        signatures.append(NoteSignature(name=name, key_id=found[:4], signature=found[4:]))
+    return f"{text}\n", signatures
 
 
 def open_note(note: str, key: VerifierKey) -> str:
@@ -111,21 +152,14 @@ def open_note(note: str, key: VerifierKey) -> str:
     Raises:
         ProofError: it isn't a note, this key hasn't signed it, or its signature doesn't hold.
     """
-    text, blank, signatures = note.rpartition("\n\n")
-    lines = signatures.splitlines()
-    if len(note) > MAX_NOTE_BYTES or not blank or not lines or not signatures.endswith("\n"):
-        raise ProofError("this isn't a signed note", remedy="give the file as the validator published it")
-    text += "\n"
-    for line in lines:
-        name, _, encoded = line.removeprefix(_SIGNATURE).partition(" ")
-        signature = _unbase64(encoded)
-        if not line.startswith(_SIGNATURE) or signature is None or len(signature) < 5:
-            raise ProofError(f"{line!r:.80} isn't a note's signature line", remedy="give the file as it was published")
-        if (name, signature[:4]) != (key.name, key.key_id):
-            continue
-        if not verify_note(public=key.public, text=text.encode(), signature=signature[4:]):
-            raise ProofError(f"the signature of {key.name} doesn't hold", remedy="distrust this note: it was altered")
-        return text
+    text, signatures = parse_note(note)
+    for one in signatures:
+        if (one.name, one.key_id) == (key.name, key.key_id):
+            if not one.holds(text, key.public):
+                raise ProofError(
+                    f"the signature of {key.name} doesn't hold", remedy="distrust this note: it was altered"
+                )
+            return text
     raise ProofError(f"{key.name} hasn't signed this note", remedy="check that you have the right validator's key")
 
 
@@ -161,21 +195,33 @@ class TreeHead:
         return sign_note(self.text, name=self.origin, signer=signer)
 
     @classmethod
-    def open(cls, note: str, key: VerifierKey) -> Self:
-        """Read a signed checkpoint; lines below the first three are of no concern.
+    def parse(cls, text: str) -> Self:
+        """Read a checkpoint's text; lines below the first three are of no concern.
 
         Raises:
-            ProofError: it isn't signed by this key, is malformed, or is another log's.
+            ProofError: it isn't one.
         """
-        lines = open_note(note, key).split("\n")
+        lines = text.split("\n")
         root = _unbase64(lines[2]) if len(lines) > 3 else None
         size = lines[1] if len(lines) > 1 else ""
         plain = size.isascii() and size.isdigit() and (size == "0" or size[0] != "0") and len(size) < 20
         if root is None or len(root) != 32 or not plain:
-            raise ProofError(f"the note of {key.name} isn't a checkpoint", remedy="give the checkpoint itself")
-        if lines[0] != key.name:
-            raise ProofError(f"the checkpoint is of {lines[0]!r:.80}, not of {key.name}", remedy="give this log's own")
+            raise ProofError("this note isn't a checkpoint", remedy="give the checkpoint itself")
         return cls(origin=lines[0], size=int(size), root=root.hex())
+
+    @classmethod
+    def open(cls, note: str, key: VerifierKey) -> Self:
+        """Read a signed checkpoint.
+
+        Raises:
+            ProofError: it isn't signed by this key, is malformed, or is another log's.
+        """
+        found = cls.parse(open_note(note, key))
+        if found.origin != key.name:
+            raise ProofError(
+                f"the checkpoint is of {found.origin!r:.80}, not of {key.name}", remedy="give this log's own"
+            )
+        return found
 
 
 def _unbase64(text: str) -> bytes | None:

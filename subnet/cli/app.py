@@ -5,7 +5,19 @@ from typing import Annotated
 import typer
 
 from subnet._version import __version__
-from subnet.cli import arena_group, demo, earnings, emission, explain, ledger, score, simulate, strategies, wallet
+from subnet.cli import (
+    arena_group,
+    demo,
+    earnings,
+    emission,
+    explain,
+    ledger,
+    score,
+    simulate,
+    strategies,
+    verify,
+    wallet,
+)
 
 app = typer.Typer(
     name="subnet",
@@ -43,4 +55,5 @@ app.command("score")(score.score)
 app.command("strategies")(strategies.strategies)
 app.command("emission")(emission.emission)
 app.add_typer(ledger.app, name="ledger")
+app.command("verify")(verify.verify)
 app.add_typer(wallet.app, name="wallet")

@@ -9,7 +9,7 @@ import typer
 from subnet.errors import RunError
 from subnet.run_files import LEDGER_NAME
 
-app = typer.Typer(help="Show a run's ledger, or check that nothing in it was altered.", no_args_is_help=True)
+app = typer.Typer(help="Show, check and prove what is in a run's ledger.", no_args_is_help=True)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder, or its ledger.sqlite.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -77,6 +77,45 @@ def verify(folder: Folder, json_output: Json = False) -> None:
             typer.echo(f"altered: {problem}")
     if not checked.ok:
         raise typer.Exit(1)
+
+
+@app.command("key")
+def key(folder: Folder) -> None:
+    """Print the key that the ledger's proofs and checkpoints are checked with: NAME+ID+KEY, to be published."""
+    from tokenomics.ledger import Ledger
+
+    with Ledger.open(ledger_path(folder), read_only=True) as ledger:
+        typer.echo(str(ledger.key))
+
+
+@app.command("prove")
+def prove(
+    folder: Folder,
+    round_number: Annotated[int, typer.Argument(metavar="ROUND", min=1, help="The round's number.")],
+    hotkey: Annotated[str, typer.Argument(metavar="HOTKEY", help="The participant's hotkey, or its first digits.")],
+) -> None:
+    """Print the proof of what a round recorded of a participant and moved for it; `subnet verify` checks it."""
+    from tokenomics.ledger import Ledger, prove_payment
+
+    with Ledger.open(ledger_path(folder), read_only=True) as ledger:
+        known = {entry.hotkey for entry in ledger.receipts(round_number)} | set(ledger.earnings())
+        found = sorted(one for one in known if one.startswith(hotkey.lower()))
+        if len(found) > 1:
+            raise RunError(f"{hotkey} begins {len(found)} hotkeys", remedy="give more digits")
+        typer.echo(json.dumps(prove_payment(ledger, round_number, found[0] if found else hotkey), indent=1))
+
+
+@app.command("consistency")
+def consistency(
+    folder: Folder,
+    earlier: Annotated[int, typer.Argument(metavar="FROM", min=0, help="The earlier round; 0 is the genesis.")],
+    later: Annotated[int | None, typer.Argument(metavar="TO", min=0, help="The later round.  [default: last]")] = None,
+) -> None:
+    """Print the proof that the log at one round begins with all of it at an earlier one."""
+    from tokenomics.ledger import Ledger, prove_growth
+
+    with Ledger.open(ledger_path(folder), read_only=True) as ledger:
+        typer.echo(json.dumps(prove_growth(ledger, earlier, later), indent=1))
 
 
 def ledger_path(folder: Path) -> Path:

@@ -107,5 +107,5 @@ def test_flwr_run_trains_and_pays_real_nodes(federation: tuple[CommandLine, list
 
 def checkpoint_round(folder) -> int:
     """Return the last round that the ledger's checkpoint names."""
-    path = folder / "ledger.sqlite.checkpoint.json"
-    return int(json.loads(path.read_bytes())["round"]) if path.exists() else 0
+    path = folder / "ledger.sqlite.checkpoint"
+    return int(path.read_text().split("\n")[1]) - 1 if path.exists() else 0

@@ -28,8 +28,8 @@ def count(folder: Path, kind: str) -> int:
 
 def settled(folder: Path) -> int:
     """Return how many rounds the signed checkpoint beside the ledger names."""
-    path = folder / "ledger.sqlite.checkpoint.json"
-    return int(json.loads(path.read_bytes())["round"]) if path.exists() else 0
+    path = folder / "ledger.sqlite.checkpoint"
+    return int(path.read_text().split("\n")[1]) - 1 if path.exists() else 0
 
 
 MOMENTS = {

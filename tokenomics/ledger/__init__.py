@@ -1,9 +1,10 @@
-"""The ledger: double entry, append-only, a signed hash chain of rounds in one SQLite file.
+"""The ledger: double entry, append-only, a hash chain and signed Merkle log of rounds, in one SQLite file.
 
 ```
 records.py      what goes in and comes out          planning.py     from scores to a sealed round, pure
 schema.py       tables and triggers                 rows.py         reading and writing rows
 vesting.py      pay that is pending, pure           checkpoint.py   the signed end, in a file of its own
+log.py          the log of all rounds, pure         proofs.py       proofs of it for those without the ledger
 connection.py   SQLite, and its errors in words
 store.py        Ledger                              verify.py, integrity.py   recompute everything
 ```
@@ -11,6 +12,7 @@ store.py        Ledger                              verify.py, integrity.py   re
 
 from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path
 from tokenomics.ledger.planning import RoundPlan, plan_round
+from tokenomics.ledger.proofs import GrowthFacts, PaymentFacts, prove_growth, prove_payment, verify_proof
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement, Status
 from tokenomics.ledger.store import Ledger, rewrite_checkpoint
 from tokenomics.ledger.verify import Verification, verify_ledger
@@ -20,7 +22,9 @@ __all__ = [
     "Checkpoint",
     "Earnings",
     "Genesis",
+    "GrowthFacts",
     "Ledger",
+    "PaymentFacts",
     "Payout",
     "Pending",
     "Posting",
@@ -32,6 +36,9 @@ __all__ = [
     "Verification",
     "checkpoint_path",
     "plan_round",
+    "prove_growth",
+    "prove_payment",
     "rewrite_checkpoint",
     "verify_ledger",
+    "verify_proof",
 ]

@@ -1,71 +1,96 @@
 """The signed end of the ledger, in a file of its own: without it, rounds cut off the end would not be missed."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from tokenomics._checks import check_hex, check_integer, check_text
+from tokenomics._checks import check_hex
 from tokenomics._files import replace_atomically
-from tokenomics.canonical import canonical_json
-from tokenomics.errors import LedgerCorruptError, LedgerError, TokenomicsError
-from tokenomics.keys import Keypair, verify
+from tokenomics.errors import LedgerCorruptError, LedgerError, ProofError
+from tokenomics.keys import Keypair
+from tokenomics.note import NoteSignature, TreeHead, VerifierKey, parse_note, write_note
 
-DOMAIN: Final = "checkpoint"
-"""Domain of a checkpoint's signature."""
-
-_MAX_FILE_BYTES: Final = 4_096
+_MAX_FILE_BYTES: Final = 65_536
+"""No checkpoint is longer, with many witnesses' signatures below it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A validator's word that its ledger is at this round with this head.
+    """A validator's word on its ledger's log: how long it is, and its root.
 
-    Two checkpoints of one round with different heads prove that the validator keeps two histories.
+    Two checkpoints of one size with different roots prove that the validator keeps two histories; a later one that
+    doesn't extend an earlier one, that it rewrote its history.
+
+    Source: C2SP tlog-checkpoint.
     """
 
-    subnet: str
-    """The subnet's name."""
-    round: int
-    """The last settled round; 0 for the genesis alone."""
-    head: str
-    """Head of the hash chain there."""
+    tree: TreeHead
+    key_id: str
+    """Which key signed: 8 hexadecimal digits."""
     signature: str
-    """By the validator, over the canonical bytes of the three fields above, in domain `checkpoint`."""
+    """By the validator, over the checkpoint's text: 128 hexadecimal digits."""
 
     def __post_init__(self) -> None:
-        check_text("subnet", self.subnet, error=LedgerError)
-        check_integer("round", self.round, error=LedgerError)
-        check_hex("head", self.head, error=LedgerError)
+        check_hex("key id", self.key_id, n_digits=8, error=LedgerError)
         check_hex("signature", self.signature, n_digits=128, error=LedgerError)
 
+    @property
+    def round(self) -> int:
+        """The last settled round; 0 for the genesis alone."""
+        return self.tree.size - 1
+
+    @property
+    def note(self) -> str:
+        """The checkpoint as a signed note, the form in which it is published."""
+        return write_note(self.tree.text, self._signature())
+
     @classmethod
-    def sign(cls, *, subnet: str, round: int, head: str, signer: Keypair) -> Self:  # noqa: A002 - the field's term
+    def sign(cls, tree: TreeHead, signer: Keypair) -> Self:
         """Make a checkpoint."""
-        signature = signer.sign(DOMAIN, _message(subnet, round, head))
-        return cls(subnet=subnet, round=round, head=head, signature=signature)
+        key = VerifierKey(name=tree.origin, public=signer.public)
+        return cls(tree=tree, key_id=key.key_id.hex(), signature=signer.sign_note(tree.text.encode()).hex())
+
+    @classmethod
+    def of(cls, tree: TreeHead, *, validator: str, signature: str) -> Self:
+        """Return a checkpoint that was signed before.
+
+        Args:
+            tree: what was signed.
+            validator: whose signature it is to be: 64 hexadecimal digits.
+            signature: 128 hexadecimal digits, unchecked.
+
+        Raises:
+            TokenomicsError: one of them is malformed.
+        """
+        return cls(tree=tree, key_id=VerifierKey(name=tree.origin, public=validator).key_id.hex(), signature=signature)
+
+    @classmethod
+    def parse(cls, note: str) -> Self:
+        """Read a published checkpoint; its signature isn't checked, and others' are of no concern.
+
+        Raises:
+            ProofError: it isn't a checkpoint, or the log itself hasn't signed it.
+        """
+        text, signatures = parse_note(note)
+        tree = TreeHead.parse(text)
+        own = [one for one in signatures if one.name == tree.origin and len(one.signature) == 64]
+        if not own or not tree.size:
+            raise ProofError("the log hasn't signed this checkpoint", remedy="give the checkpoint as it was published")
+        return cls(tree=tree, key_id=own[0].key_id.hex(), signature=own[0].signature.hex())
 
     def verify(self, validator: str) -> bool:
         """Whether this is the word of `validator` (64 hexadecimal digits)."""
-        message = _message(self.subnet, self.round, self.head)
-        return verify(public=validator, domain=DOMAIN, message=message, signature=self.signature)
+        return self._signature().holds(self.tree.text, validator)
 
-    @classmethod
-    def from_dict(cls, data: object) -> Self:
-        """Return the checkpoint of a JSON object with exactly its four fields.
-
-        Raises:
-            LedgerError: it has other fields, or one is out of range.
-        """
-        if not isinstance(data, Mapping) or set(data) != {"subnet", "round", "head", "signature"}:
-            raise LedgerError("a checkpoint has subnet, round, head and signature", remedy="restore it from a backup")
-        return cls(**data)
+    def _signature(self) -> NoteSignature:
+        return NoteSignature(
+            name=self.tree.origin, key_id=bytes.fromhex(self.key_id), signature=bytes.fromhex(self.signature)
+        )
 
 
 def checkpoint_path(path: Path) -> Path:
-    """Return where the checkpoint of the ledger at `path` is kept: `<path>.checkpoint.json`."""
-    return path.with_name(f"{path.name}.checkpoint.json")
+    """Return where the checkpoint of the ledger at `path` is kept: `<path>.checkpoint`."""
+    return path.with_name(f"{path.name}.checkpoint")
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -75,7 +100,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         LedgerError: the folder can't be written to.
     """
     try:
-        replace_atomically(checkpoint_path(path), canonical_json(asdict(checkpoint)) + b"\n")
+        replace_atomically(checkpoint_path(path), checkpoint.note.encode())
     except OSError as error:
         raise LedgerError(
             f"round {checkpoint.round} is settled, but {checkpoint_path(path)} can't be written: {error.strerror}",
@@ -99,10 +124,6 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
     except OSError as error:
         raise LedgerCorruptError(f"{file} can't be read: {error.strerror}", remedy=remedy) from error
     try:
-        return Checkpoint.from_dict(json.loads(data[:_MAX_FILE_BYTES]))
-    except (ValueError, RecursionError, TokenomicsError) as error:
+        return Checkpoint.parse(data[:_MAX_FILE_BYTES].decode())
+    except (UnicodeDecodeError, ProofError) as error:
         raise LedgerCorruptError(f"{file} isn't a checkpoint: {error}", remedy=remedy) from error
-
-
-def _message(subnet: str, round: int, head: str) -> bytes:  # noqa: A002 - the field's term
-    return canonical_json({"subnet": subnet, "round": round, "head": head})

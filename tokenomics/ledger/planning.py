@@ -9,6 +9,7 @@ from tokenomics._checks import check_integer
 from tokenomics.canonical import canonical_json, sha256_hex
 from tokenomics.emission import HeightSchedule
 from tokenomics.errors import LedgerConflictError, LedgerError
+from tokenomics.ledger.log import Log, genesis_head, genesis_leaf, round_leaf
 from tokenomics.ledger.records import ISSUANCE, Genesis, Posting, ReceiptEntry, RoundRow, Settlement
 from tokenomics.ledger.vesting import PARTICIPANT_PREFIX, PENDING_PREFIX, Movement, Pending, earner, moved_on
 from tokenomics.merkle import merkle_root
@@ -32,6 +33,7 @@ class Tip:
 
     round: int
     head: str
+    log_root: str
     model_hash: str
     supply: int
 
@@ -82,8 +84,8 @@ def plan_round(
 
 def genesis_tip(genesis: Genesis) -> Tip:
     """Return the tip of a ledger without rounds."""
-    head = sha256_hex(b"flower-subnet/ledger-genesis/v2\x00" + canonical_json(genesis.to_dict()))
-    return Tip(round=0, head=head, model_hash=genesis.model_hash, supply=0)
+    root = Log([genesis_leaf(genesis)]).root
+    return Tip(round=0, head=genesis_head(genesis), log_root=root, model_hash=genesis.model_hash, supply=0)
 
 
 def check_follows(tip: Tip, settlement: Settlement) -> None:
@@ -105,13 +107,14 @@ def check_follows(tip: Tip, settlement: Settlement) -> None:
         )
 
 
-def seal(genesis: Genesis, tip: Tip, settlement: Settlement, pending: Pending) -> SealedRound:
+def seal(genesis: Genesis, tip: Tip, settlement: Settlement, pending: Pending, log: Log) -> SealedRound:
     """Compute everything that the ledger records of a round, but for the signature.
 
     Args:
         genesis: the ledger's first row.
         tip: where the ledger ends.
         pending: what is pending there.
+        log: the log up to there.
         settlement: what to settle; that it builds on the tip is `check_follows`'s business.
 
     Raises:
@@ -148,11 +151,14 @@ def seal(genesis: Genesis, tip: Tip, settlement: Settlement, pending: Pending) -
         model_hash=settlement.model_hash,
         record_hash=settlement.record_hash,
         settled_at=settlement.settled_at,
-        receipts_root=merkle_root([canonical_json(asdict(entry)) for entry in receipts]),
+        receipts_root=merkle_root([entry_leaf(entry) for entry in receipts]),
+        postings_root=merkle_root([entry_leaf(posting) for posting in postings]),
         head=tip.head,
+        log_root=tip.log_root,
         signature="",
     )
     row = replace(row, head=head_of(tip.head, row, receipts, postings))
+    row = replace(row, log_root=log.then(round_leaf(row)).root)
     problems = invariant_problems(genesis, row, receipts, postings)
     if problems:
         raise LedgerError(f"round {plan.round}: {'; '.join(problems)}", remedy="report this: it can't happen")
@@ -162,12 +168,17 @@ def seal(genesis: Genesis, tip: Tip, settlement: Settlement, pending: Pending) -
 def head_of(previous: str, row: RoundRow, receipts: Sequence[ReceiptEntry], postings: Sequence[Posting]) -> str:
     """Return the link of the hash chain: the hash of a round's whole content and of the head before."""
     content = {"previous": previous, **round_content(row, receipts, postings)}
-    return sha256_hex(b"flower-subnet/ledger-round/v2\x00" + canonical_json(content))
+    return sha256_hex(b"flower-subnet/ledger-round/v3\x00" + canonical_json(content))
+
+
+def entry_leaf(entry: ReceiptEntry | Posting) -> bytes:
+    """Return the leaf that stands for a receipt entry or a posting in its round's tree."""
+    return canonical_json(asdict(entry))
 
 
 def round_content(row: RoundRow, receipts: Sequence[ReceiptEntry], postings: Sequence[Posting]) -> dict[str, Any]:
-    """Return a round as plain data, without its head and signature."""
-    fields = {name: value for name, value in asdict(row).items() if name not in {"head", "signature"}}
+    """Return a round as plain data, without its head, log root and signature."""
+    fields = {name: value for name, value in asdict(row).items() if name not in {"head", "log_root", "signature"}}
     return {"round": fields, "receipts": list(map(asdict, receipts)), "postings": list(map(asdict, postings))}
 
 

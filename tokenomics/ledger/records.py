@@ -244,15 +244,19 @@ class RoundRow:
     """Unix time in seconds."""
     receipts_root: str
     """Merkle root (RFC 6962) of the canonical receipt entries, by hotkey."""
+    postings_root: str
+    """Merkle root of the canonical postings, by position."""
     head: str
     """Hash of all of the above, the receipts, the postings and the head before."""
+    log_root: str
+    """Merkle root of the log that ends with this round: the genesis and every round's row up to its head."""
     signature: str
     """The validator's signature over the round's checkpoint."""
 
     def __post_init__(self) -> None:
         for name in ("round", "era", "emission", "minted", "unminted", "supply", "unpaid_score", "settled_at"):
             check_integer(name, getattr(self, name), error=LedgerError)
-        for name in ("base_hash", "model_hash", "record_hash", "receipts_root", "head"):
+        for name in ("base_hash", "model_hash", "record_hash", "receipts_root", "postings_root", "head", "log_root"):
             check_hex(name, getattr(self, name), error=LedgerError)
         if not isinstance(self.pays, bool):
             raise LedgerError(f"pays is {self.pays!r:.80}, neither True nor False", remedy="restore the ledger")

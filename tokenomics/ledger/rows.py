@@ -63,7 +63,7 @@ def read_tip(connection: Connection, genesis: Genesis) -> Tip:
 
 def tip_of(row: RoundRow) -> Tip:
     """Return the tip of a ledger that ends with this round."""
-    return Tip(round=row.round, head=row.head, model_hash=row.model_hash, supply=row.supply)
+    return Tip(round=row.round, head=row.head, log_root=row.log_root, model_hash=row.model_hash, supply=row.supply)
 
 
 def read_rounds(connection: Connection, start: int, limit: int) -> Iterator[RoundRow]:

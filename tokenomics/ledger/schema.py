@@ -17,7 +17,7 @@ from sqlalchemy import (
     event,
 )
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Kept in the file's `user_version`."""
 
 metadata: Final = MetaData()
@@ -65,7 +65,9 @@ rounds: Final = Table(
     _text("record_hash"),
     _integer("settled_at"),
     _text("receipts_root"),
+    _text("postings_root"),
     _text("head"),
+    _text("log_root"),
     _text("signature"),
     CheckConstraint("round >= 1 AND pays IN (0, 1)"),
     CheckConstraint("minted >= 0 AND unminted >= 0 AND minted + unminted = emission AND supply >= minted"),

@@ -1,6 +1,7 @@
 """The ledger: who owns what, and why, settled one whole round at a time."""
 
 import contextlib
+import itertools
 import os
 import secrets
 import sqlite3
@@ -10,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Engine, insert
+from sqlalchemy import Connection, Engine, insert
 
 from tokenomics._files import sync_folder
 from tokenomics.canonical import canonical_json
@@ -19,6 +20,7 @@ from tokenomics.keys import Keypair
 from tokenomics.ledger import schema
 from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path, read_checkpoint, write_checkpoint
 from tokenomics.ledger.connection import open_engine, plain_errors, transaction
+from tokenomics.ledger.log import Log, genesis_leaf, origin_of, round_leaf
 from tokenomics.ledger.planning import Tip, check_follows, genesis_tip, round_content, seal
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement
 from tokenomics.ledger.rows import (
@@ -37,6 +39,8 @@ from tokenomics.ledger.rows import (
     write_round,
 )
 from tokenomics.ledger.vesting import Earnings, Payout, Pending, payout
+from tokenomics.merkle import leaf_hash
+from tokenomics.note import TreeHead, VerifierKey
 
 
 class Ledger:
@@ -53,6 +57,7 @@ class Ledger:
         self._engine = engine
         self._read_only = read_only
         self._checkpoint_due = False
+        self._log = Log([genesis_leaf(self.genesis)])
 
     @classmethod
     def create(cls, path: Path, genesis: Genesis, signer: Keypair) -> Self:
@@ -72,7 +77,7 @@ class Ledger:
             if leftover.exists():
                 raise LedgerError(f"{leftover} is there already", remedy="open that ledger, or choose another folder")
         tip = genesis_tip(genesis)
-        checkpoint = Checkpoint.sign(subnet=genesis.subnet, round=0, head=tip.head, signer=signer)
+        checkpoint = Checkpoint.sign(TreeHead(origin=origin_of(genesis), size=1, root=tip.log_root), signer)
         document = canonical_json(genesis.to_dict()).decode()
         row = GenesisRow(document=document, head=tip.head, signature=checkpoint.signature)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -148,6 +153,27 @@ class Ledger:
         """The signed checkpoint of the last settled round."""
         return self._checkpoint_at(self._tip())
 
+    @property
+    def key(self) -> VerifierKey:
+        """What its checkpoints are checked with: publish it where participants will look for it."""
+        return VerifierKey(name=origin_of(self.genesis), public=self.genesis.validator)
+
+    def checkpoint_of(self, round: int) -> Checkpoint:  # noqa: A002 - the field's term
+        """Return the signed checkpoint of a settled round; of the genesis for 0.
+
+        Raises:
+            LedgerError: it isn't settled.
+        """
+        row = self._row_at(round) if round else None
+        if round and row is None:
+            raise LedgerError(f"round {round} isn't settled", remedy=f"name a round from 0 to {self.height}")
+        return self._checkpoint_at(genesis_tip(self.genesis) if row is None else tip_of(row))
+
+    def leaf_hashes(self, *, until: int) -> list[str]:
+        """Return the hashes of the log's leaves, the genesis first, up to and with a settled round."""
+        rows = itertools.islice(self.rounds(), until)
+        return [leaf_hash(genesis_leaf(self.genesis)), *(leaf_hash(round_leaf(row)) for row in rows)]
+
     def settle(self, settlement: Settlement, signer: Keypair) -> Checkpoint:
         """Settle a round: compute what it pays from genesis and scores, and write all of it or nothing.
 
@@ -173,9 +199,8 @@ class Ledger:
             check_follows(tip, settlement)
             struck = {entry.hotkey for entry in settlement.entries if entry.struck}
             pending = read_pending(connection, self.genesis, tip.round, struck=struck)
-            sealed = seal(self.genesis, tip, settlement, pending)
-            head = sealed.row.head
-            checkpoint = Checkpoint.sign(subnet=self.genesis.subnet, round=settlement.round, head=head, signer=signer)
+            sealed = seal(self.genesis, tip, settlement, pending, self._log_up_to(connection, tip))
+            checkpoint = Checkpoint.sign(self._tree(settlement.round, sealed.row.log_root), signer)
             write_round(connection, replace(sealed, row=replace(sealed.row, signature=checkpoint.signature)))
         self._checkpoint_due = True
         write_checkpoint(self.path, checkpoint)
@@ -250,7 +275,8 @@ class Ledger:
         yield canonical_json(first) + b"\n"
         for row in self.rounds():
             content = round_content(row, self.receipts(row.round), self.postings(row.round))
-            yield canonical_json({**content, "head": row.head, "signature": row.signature}) + b"\n"
+            sealed = {"head": row.head, "log_root": row.log_root, "signature": row.signature}
+            yield canonical_json({**content, **sealed}) + b"\n"
 
     def _tip(self) -> Tip:
         with transaction(self._engine, self.path) as connection:
@@ -260,10 +286,26 @@ class Ledger:
         with transaction(self._engine, self.path) as connection:
             return next((row for row in read_rounds(connection, number, 1) if row.round == number), None)
 
+    def _log_up_to(self, connection: Connection, tip: Tip) -> Log:
+        """Return the log that ends at the tip: the one known from before, grown by the rounds that came since."""
+        if self._log.size > tip.round + 1:  # only where the file was put back to an earlier state meanwhile
+            self._log = Log([genesis_leaf(self.genesis)])
+        for first in range(self._log.size, tip.round + 1, PAGE_SIZE):
+            for row in read_rounds(connection, first, PAGE_SIZE):
+                self._log = self._log.then(round_leaf(row))
+        if self._log.root != tip.log_root:
+            message = f"ledger {self.path}: the log of its rounds isn't what round {tip.round} says"
+            raise LedgerCorruptError(message, remedy="restore it from a backup; `verify_ledger` says more")
+        return self._log
+
+    def _tree(self, number: int, root: str) -> TreeHead:
+        return TreeHead(origin=origin_of(self.genesis), size=number + 1, root=root)
+
     def _checkpoint_at(self, tip: Tip) -> Checkpoint:
         row = self._row_at(tip.round)
         signature = self._row.signature if row is None else row.signature
-        return Checkpoint(subnet=self.genesis.subnet, round=tip.round, head=tip.head, signature=signature)
+        tree = self._tree(tip.round, tip.log_root)
+        return Checkpoint.of(tree, validator=self.genesis.validator, signature=signature)
 
     def _meet(self, checkpoint: Checkpoint | None) -> None:
         """Compare with the checkpoint file, and bring that up to date where it may lag."""
@@ -278,7 +320,8 @@ class Ledger:
             raise LedgerCorruptError(message, remedy=remedy)
         else:
             row = self._row_at(checkpoint.round)
-            if checkpoint.head != (genesis_tip(self.genesis) if row is None else tip_of(row)).head:
+            met = genesis_tip(self.genesis) if row is None else tip_of(row)
+            if checkpoint.tree != self._tree(met.round, met.log_root):
                 message = f"ledger {self.path} has another round {checkpoint.round} than its checkpoint"
                 raise LedgerCorruptError(message, remedy=remedy)
         if not self._read_only and (checkpoint is None or checkpoint.round < tip.round):

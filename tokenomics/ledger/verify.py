@@ -14,6 +14,7 @@ from tokenomics.ledger import schema
 from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path, read_checkpoint
 from tokenomics.ledger.connection import open_engine, transaction
 from tokenomics.ledger.integrity import schema_problems
+from tokenomics.ledger.log import Log, genesis_leaf, origin_of, round_leaf
 from tokenomics.ledger.planning import Tip, check_follows, genesis_tip, head_of, invariant_problems, seal
 from tokenomics.ledger.records import Genesis, Posting, RoundRow, Settlement
 from tokenomics.ledger.rows import (
@@ -26,6 +27,7 @@ from tokenomics.ledger.rows import (
     tip_of,
 )
 from tokenomics.ledger.vesting import NOTHING_PENDING, Pending
+from tokenomics.note import TreeHead
 
 MAX_ERRORS: Final = 100
 """No more are reported: one change early in a long ledger could otherwise give millions."""
@@ -70,6 +72,10 @@ class _Check:
     errors: list[str] = field(default_factory=list)
     n_rounds: int = 0
     head: str = ""
+    log: Log = field(default_factory=Log)
+    """Up to the last round read."""
+    log_differs: bool = False
+    """Whether a round's root was another already: all later ones are then too, and only the first is told."""
     pending: Pending = NOTHING_PENDING
     """As it should be after the last round read: so a wrong posting is named in its own round only."""
 
@@ -106,14 +112,15 @@ class _Check:
                 self.errors.append(f"genesis: its head is {row.head:.64}, recomputed {tip.head}")
             if self.validator is not None and genesis.validator != self.validator:
                 self.errors.append(f"genesis: the validator is {genesis.validator}, not {self.validator}")
-            self._check_signature(genesis, 0, row.head, row.signature)
-            heads = self._check_rounds(connection, genesis, tip, wanted=checkpoint.round if checkpoint else 0)
+            self.log = Log([genesis_leaf(genesis)])
+            self._check_signature(genesis, 0, tip.log_root, row.signature)
+            roots = self._check_rounds(connection, genesis, tip, wanted=checkpoint.round if checkpoint else 0)
             self._check_orphans(connection)
-            self._check_file(genesis, checkpoint, heads)
+            self._check_file(genesis, checkpoint, roots)
 
     def _check_rounds(self, connection: Connection, genesis: Genesis, tip: Tip, *, wanted: int) -> dict[int, str]:
-        """Check every round on top of the recorded one before; return the heads of the last and the `wanted` one."""
-        heads = {tip.round: tip.head}
+        """Check every round on top of the recorded one before; return the roots at the last and the `wanted` one."""
+        roots = {tip.round: tip.log_root}
         start = 1
         while len(self.errors) < MAX_ERRORS:
             page: list[RoundRow] = []
@@ -125,21 +132,25 @@ class _Check:
                 self.n_rounds += 1
                 self.head = row.head
                 tip = tip_of(row)
-                heads = {number: head for number, head in heads.items() if number == wanted} | {tip.round: tip.head}
+                roots = {number: root for number, root in roots.items() if number == wanted} | {tip.round: tip.log_root}
             if len(page) < PAGE_SIZE:
                 break
             start = page[-1].round + 1
-        return heads
+        return roots
 
     def _check_round(self, connection: Connection, genesis: Genesis, tip: Tip, row: RoundRow) -> None:
         where = f"round {row.round}: "
+        log, self.log = self.log, self.log.then(round_leaf(row))
         receipts = read_receipts(connection, row.round)
         postings = read_postings(connection, row.round)
         self.errors += [f"{where}{problem}" for problem in invariant_problems(genesis, row, receipts, postings)]
         recomputed = head_of(tip.head, row, receipts, postings)
         if row.head != recomputed:
             self.errors.append(f"{where}its head is {row.head}, but its content and the head before give {recomputed}")
-        self._check_signature(genesis, row.round, row.head, row.signature)
+        elif row.log_root != self.log.root and not self.log_differs:
+            self.errors.append(f"{where}its log root is {row.log_root}, but the log of all rounds has {self.log.root}")
+        self.log_differs = self.log_differs or row.log_root != self.log.root
+        self._check_signature(genesis, row.round, row.log_root, row.signature)
         settlement = Settlement(
             round=row.round,
             base_hash=row.base_hash,
@@ -152,18 +163,19 @@ class _Check:
         )
         with self.noting(where):
             check_follows(tip, settlement)
-        sealed = seal(genesis, tip, settlement, self.pending)
+        sealed = seal(genesis, tip, settlement, self.pending, log)
         moved = [(posting.account, posting.kind, posting.amount) for posting in sealed.postings]
         self.pending = self.pending.after(row.round, moved, vesting=genesis.vesting)
-        for name in ("era", "emission", "minted", "unminted", "supply", "receipts_root"):
+        for name in ("era", "emission", "minted", "unminted", "supply", "receipts_root", "postings_root"):
             recorded, expected = getattr(row, name), getattr(sealed.row, name)
             if recorded != expected:
                 self.errors.append(f"{where}{name} is {recorded}, recomputed {expected}")
         self.errors += [f"{where}{problem}" for problem in _differences(postings, sealed.postings)]
 
-    def _check_signature(self, genesis: Genesis, number: int, head: str, signature: str) -> None:
+    def _check_signature(self, genesis: Genesis, number: int, root: str, signature: str) -> None:
         with self.noting(f"round {number}: "):
-            checkpoint = Checkpoint(subnet=genesis.subnet, round=number, head=head, signature=signature)
+            tree = TreeHead(origin=origin_of(genesis), size=number + 1, root=root)
+            checkpoint = Checkpoint.of(tree, validator=genesis.validator, signature=signature)
             if not checkpoint.verify(genesis.validator):
                 self.errors.append(f"round {number}: the signature isn't the validator's")
 
@@ -172,19 +184,19 @@ class _Check:
             numbers = read_orphans(connection, table)
             self.errors += [f"round {n}: {table.name} of a round that was never settled" for n in numbers]
 
-    def _check_file(self, genesis: Genesis, checkpoint: Checkpoint | None, heads: dict[int, str]) -> None:
-        last = max(heads)
+    def _check_file(self, genesis: Genesis, checkpoint: Checkpoint | None, roots: dict[int, str]) -> None:
+        last = max(roots)
         if checkpoint is None:
             if last > 0:
                 self.errors.append(f"checkpoint: there is no sound {checkpoint_path(self.path)}: is the end missing?")
             return
         number = checkpoint.round
-        if checkpoint.subnet != genesis.subnet or not checkpoint.verify(genesis.validator):
+        if checkpoint.tree.origin != origin_of(genesis) or not checkpoint.verify(genesis.validator):
             self.errors.append(f"checkpoint: that of round {number} isn't signed by the validator for this subnet")
         if number > last:
             self.errors.append(f"round {number}: the checkpoint names it, but the ledger ends at round {last}")
-        elif heads.get(number) != checkpoint.head:
-            self.errors.append(f"round {number}: the checkpoint has another head, {checkpoint.head}")
+        elif roots.get(number) != checkpoint.tree.root:
+            self.errors.append(f"round {number}: the checkpoint has another root, {checkpoint.tree.root}")
 
 
 def _differences(recorded: list[Posting], expected: tuple[Posting, ...]) -> list[str]:

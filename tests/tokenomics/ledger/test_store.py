@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from tokenomics.ledger import (
     store,
     verify_ledger,
 )
+from tokenomics.merkle import root_of_hashes
+from tokenomics.note import TreeHead
 
 Make = Callable[..., Any]
 
@@ -90,10 +93,13 @@ def test_each_checkpoint_is_signed_and_the_last_is_beside_the_ledger(
     with Ledger.create(path, make_genesis(), validator) as ledger:
         for number in range(3):
             checkpoint = ledger.settle(make_settlement(number), validator) if number else ledger.checkpoint
-            assert (checkpoint.round, checkpoint.head) == (ledger.height, ledger.head) == (number, ledger.head)
+            assert checkpoint.round == ledger.height == number
+            assert checkpoint.tree.root == root_of_hashes(ledger.leaf_hashes(until=number))
             assert checkpoint.verify(validator.public)
             assert not checkpoint.verify(Keypair.generate().public)
-            assert Checkpoint.from_dict(json.loads(checkpoint_path(path).read_bytes())) == checkpoint
+            note = checkpoint_path(path).read_text()
+            assert Checkpoint.parse(note) == checkpoint == ledger.checkpoint_of(number)
+            assert TreeHead.open(note, ledger.key) == checkpoint.tree
 
 
 def test_equal_ledgers_dump_equal_bytes_in_whatever_order_entries_came(
@@ -127,7 +133,8 @@ def test_a_change_of_any_settled_field_changes_the_head(
     heads = set()
     for index, change in enumerate(changes):
         with Ledger.create(tmp_path / f"{index}.sqlite", make_genesis(), validator) as ledger:
-            heads.add(ledger.settle(make_settlement(1, **change), validator).head)
+            ledger.settle(make_settlement(1, **change), validator)
+            heads.add(ledger.head)
     assert len(heads) == len(changes)
 
 
@@ -249,7 +256,7 @@ def test_a_second_ledger_is_never_made_over_a_first(path: Path, make_genesis: Ma
         Ledger.create(path, make_genesis(), validator)
     assert path.read_bytes() == before
     path.unlink()
-    with pytest.raises(LedgerError, match=r"checkpoint\.json is there already"):
+    with pytest.raises(LedgerError, match=r"checkpoint is there already"):
         Ledger.create(path, make_genesis(), validator)
 
 
@@ -263,7 +270,7 @@ def test_creating_leaves_nothing_but_ledger_and_checkpoint(
     tmp_path: Path, make_genesis: Make, validator: Keypair
 ) -> None:
     Ledger.create(tmp_path / "ledger.sqlite", make_genesis(), validator).close()
-    assert {p.name for p in tmp_path.iterdir()} == {"ledger.sqlite", "ledger.sqlite.checkpoint.json"}
+    assert {p.name for p in tmp_path.iterdir()} == {"ledger.sqlite", "ledger.sqlite.checkpoint"}
 
 
 def test_opening_says_what_is_wrong_with_the_path(tmp_path: Path, path: Path) -> None:
@@ -380,7 +387,8 @@ def test_a_ledger_put_back_to_an_older_copy_does_not_open(
 def test_a_ledger_without_or_with_a_foreign_checkpoint_does_not_open_until_it_is_rewritten(path: Path) -> None:
     file = checkpoint_path(path)
     right = file.read_bytes()
-    file.write_text(json.dumps(json.loads(right) | {"head": "00" * 32}))
+    tree = replace(Checkpoint.parse(right.decode()).tree, root="00" * 32)
+    file.write_text(Checkpoint.sign(tree, Keypair.from_seed(bytes(32))).note)
     with pytest.raises(LedgerCorruptError, match="another round 6"):
         Ledger.open(path)
     file.write_bytes(right[:-20])
@@ -419,9 +427,9 @@ def test_rows_are_never_changed_nor_deleted_nor_replaced_even_by_other_programs(
         ),
         (f"INSERT INTO receipts VALUES (3, '{'00' * 32}', '', 'missing', 0, 0)", "sealed"),
         (f"INSERT INTO receipts VALUES (7, '{'00' * 32}', '', 'rejected', 1, 0)", "CHECK"),
-        ("INSERT INTO rounds SELECT 8, era, 0, 0, 0, supply, 1, 0, '', '', '', 0, '', '', '' FROM rounds", "in order"),
+        ("INSERT INTO rounds SELECT 8, era, 0, 0, 0, supply, 1, 0, '', '', '', 0, '', '', '', '', '' FROM rounds", "in order"),
         (
-            "INSERT INTO rounds SELECT 7, era, 5, 5, 0, supply, 1, 0, '', '', '', 0, '', '', '' FROM rounds",
+            "INSERT INTO rounds SELECT 7, era, 5, 5, 0, supply, 1, 0, '', '', '', 0, '', '', '', '', '' FROM rounds",
             "sum to zero",
         ),
         ("INSERT INTO postings VALUES (7, 0, 'issuance', 'emission', 'much')", "cannot store TEXT"),

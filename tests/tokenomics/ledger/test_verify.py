@@ -13,6 +13,7 @@ import pytest
 from tokenomics import Shares
 from tokenomics.keys import Keypair
 from tokenomics.ledger import Genesis, Ledger, Pending, Settlement, checkpoint_path, verify, verify_ledger
+from tokenomics.ledger.log import Log
 from tokenomics.ledger.planning import SealedRound, seal
 
 Make = Callable[..., Any]
@@ -180,7 +181,7 @@ def test_a_checkpoint_of_another_head_or_signer_is_found(
         for number in range(1, 7):
             ledger.settle(make_settlement(number, settled_at=1), validator)
     checkpoint_path(path).write_bytes(checkpoint_path(other).read_bytes())
-    assert any("round 6: the checkpoint has another head" in error for error in verify_ledger(path).errors)
+    assert any("round 6: the checkpoint has another root" in error for error in verify_ledger(path).errors)
     checkpoint_path(path).write_text("{}")
     assert any(error.startswith("checkpoint:") for error in verify_ledger(path).errors)
 
@@ -205,11 +206,11 @@ def test_a_validator_who_pays_itself_more_and_signs_it_is_found(
 ) -> None:
     """Chain, sums and signatures all hold: only the recomputed split tells."""
 
-    def greedy(genesis: Genesis, tip: object, settlement: Settlement, pending: Pending) -> SealedRound:
+    def greedy(genesis: Genesis, tip: object, settlement: Settlement, pending: Pending, log: Log) -> SealedRound:
         other = Genesis(
             **{name: getattr(genesis, name) for name in genesis.__slots__} | {"shares": Shares(validator=50)}
         )
-        return seal(other, tip, settlement, pending)  # type: ignore[arg-type]
+        return seal(other, tip, settlement, pending, log)  # type: ignore[arg-type]
 
     with Ledger.open(path) as ledger, monkeypatch.context() as patch:
         patch.setattr("tokenomics.ledger.store.seal", greedy)
@@ -236,7 +237,7 @@ def test_a_validator_who_pays_itself_more_and_signs_it_is_found(
         (["DROP TABLE postings", "CREATE VIEW postings AS SELECT 1"], "table postings is missing"),
         (["ALTER TABLE postings ADD COLUMN memo TEXT"], "table postings has other columns"),
         (["ALTER TABLE postings RENAME TO old", "CREATE TABLE postings AS SELECT * FROM old"], "postings"),
-        (["PRAGMA user_version=3"], "schema: version 3"),
+        (["PRAGMA user_version=9"], "schema: version 9"),
     ],
 )
 def test_a_schema_that_was_changed_is_named(path: Path, statements: list[str], message: str) -> None:

@@ -19,6 +19,7 @@ from tokenomics import HeightSchedule, Shares, Token
 from tokenomics.errors import LedgerError
 from tokenomics.keys import Keypair
 from tokenomics.ledger import Earnings, Genesis, Ledger, Payout, Pending, ReceiptEntry, Settlement, verify_ledger
+from tokenomics.ledger.log import Log, genesis_leaf, round_leaf
 from tokenomics.ledger.planning import genesis_tip, seal
 from tokenomics.ledger.rows import read_pending, tip_of
 from tokenomics.ledger.vesting import moved_on
@@ -288,9 +289,11 @@ def test_any_season_conserves_every_unit(rounds: list[dict[str, Any]], vesting: 
     validator = Keypair.from_seed(bytes(32))
     genesis = genesis_of(vesting, validator)
     tip, pending, lots, balances = genesis_tip(genesis), Pending(), [], Counter[str]()
+    log = Log([genesis_leaf(genesis)])
     for number, told in enumerate(rounds, start=1):
         settlement = settlement_of(number, told)
-        sealed = seal(genesis, tip, settlement, pending)
+        sealed = seal(genesis, tip, settlement, pending, log)
+        log = log.then(round_leaf(sealed.row))
         moved = [(one.account, one.kind, one.amount) for one in sealed.postings]
         for kind in ("emission", "release", "void"):
             assert sum(amount for _, found, amount in moved if found == kind) == 0
@@ -325,7 +328,7 @@ def test_what_settling_reads_back_is_what_a_fold_over_all_rounds_gives(
     generator = Random(seed)
     genesis = genesis_of(vesting, validator)
     path = tmp_path / "ledger.sqlite"
-    tip, pending = genesis_tip(genesis), Pending()
+    tip, pending, log = genesis_tip(genesis), Pending(), Log([genesis_leaf(genesis)])
     with Ledger.create(path, genesis, validator) as ledger:
         for number in range(1, 13):
             told = {
@@ -336,7 +339,8 @@ def test_what_settling_reads_back_is_what_a_fold_over_all_rounds_gives(
                 "unpaid": 0,
             }
             settlement = settlement_of(number, told)
-            sealed = seal(genesis, tip, settlement, pending)
+            sealed = seal(genesis, tip, settlement, pending, log)
+            log = log.then(round_leaf(sealed.row))
             ledger.settle(settlement, validator)
             assert ledger.postings(number) == list(sealed.postings)
             moved = [(one.account, one.kind, one.amount) for one in sealed.postings]
@@ -446,11 +450,11 @@ def test_other_programs_can_not_release_or_void_what_is_not_due(play: Make, rows
 def test_a_ledger_of_the_version_before_is_refused_with_a_remedy(play: Make, validator: Keypair) -> None:
     path = play(1, vesting=2)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
-        raw.execute("PRAGMA user_version=1")
-    with pytest.raises(LedgerError, match="version 1, and this program knows 2") as caught:
+        raw.execute("PRAGMA user_version=2")
+    with pytest.raises(LedgerError, match="version 2, and this program knows 3") as caught:
         Ledger.open(path)
     assert "play the run anew" in caught.value.remedy
-    assert "schema: version 1, not 2" in verify_ledger(path).errors
+    assert "schema: version 2, not 3" in verify_ledger(path).errors
 
 
 def test_settling_reads_no_more_than_it_needs(play: Make) -> None:

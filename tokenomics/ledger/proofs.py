@@ -1,0 +1,204 @@
+"""Proofs that somebody without the ledger can check: a payment, and that one checkpoint extends another.
+
+A proof is a plain JSON document. Checking it needs nothing but the validator's key for its log, as
+`Ledger.key` gives it and the validator publishes it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from tokenomics.canonical import canonical_json
+from tokenomics.errors import CanonicalError, LedgerError, ProofError
+from tokenomics.ledger.log import leaf_fields
+from tokenomics.ledger.planning import entry_leaf
+from tokenomics.ledger.store import Ledger
+from tokenomics.ledger.vesting import PARTICIPANT_PREFIX, PENDING_PREFIX
+from tokenomics.merkle import consistency_proof, inclusion_proof, leaf_hash, verify_consistency, verify_inclusion
+from tokenomics.note import TreeHead, VerifierKey
+
+PAYMENT: Final = "flower-subnet-payment-proof"
+GROWTH: Final = "flower-subnet-consistency-proof"
+
+_PAYMENT_FIELDS: Final = {"format", "version", "hotkey", "checkpoint", "round", "path", "receipt", "postings"}
+_GROWTH_FIELDS: Final = {"format", "version", "earlier", "later", "path"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentFacts:
+    """What a payment's proof shows."""
+
+    subnet: str
+    """The log's origin."""
+    hotkey: str
+    round: int
+    settled_at: int
+    """Unix time in seconds."""
+    status: str
+    """What became of the contribution."""
+    score: int
+    receipt_hash: str
+    """Content hash of the receipt that says why."""
+    movements: tuple[tuple[str, str, int], ...]
+    """Account, kind and signed base units of each posting shown; who made the proof chose which to show."""
+    size: int
+    """Leaves of the log at the checkpoint: its last round is one less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowthFacts:
+    """What a consistency proof shows: the later checkpoint's log begins with all of the earlier one's."""
+
+    subnet: str
+    earlier: int
+    """Rounds at the earlier checkpoint."""
+    later: int
+    """Rounds at the later one."""
+
+
+def prove_payment(ledger: Ledger, number: int, hotkey: str) -> dict[str, Any]:
+    """Return the proof of what a round recorded of, and moved for, a participant.
+
+    Args:
+        ledger: to be read.
+        number: a settled round.
+        hotkey: who took part in it, or had pay released in it.
+
+    Raises:
+        LedgerError: the round isn't settled, or has nothing of this hotkey.
+    """
+    height = ledger.height
+    row = next((one for one in ledger.rounds(number) if one.round == number), None)
+    if row is None:
+        raise LedgerError(f"round {number} isn't settled", remedy=f"name a round from 1 to {height}")
+    entries, postings = ledger.receipts(number), ledger.postings(number)
+    accounts = {f"{PENDING_PREFIX}{hotkey}", f"{PARTICIPANT_PREFIX}{hotkey}"}
+    own = [place for place, one in enumerate(entries) if one.hotkey == hotkey]
+    moved = [place for place, one in enumerate(postings) if one.account in accounts]
+    if not own and not moved:
+        raise LedgerError(f"round {number} has nothing of {hotkey[:12]}", remedy="look for its rounds in the ledger")
+    receipt_hashes = [leaf_hash(entry_leaf(one)) for one in entries]
+    posting_hashes = [leaf_hash(entry_leaf(one)) for one in postings]
+    return {
+        "format": PAYMENT,
+        "version": 1,
+        "hotkey": hotkey,
+        "checkpoint": ledger.checkpoint_of(height).note,
+        "round": leaf_fields(row),
+        "path": inclusion_proof(ledger.leaf_hashes(until=height), number),
+        "receipt": _part(entries[own[0]], own[0], receipt_hashes) if own else None,
+        "postings": [_part(postings[place], place, posting_hashes) for place in moved],
+    }
+
+
+def prove_growth(ledger: Ledger, earlier: int, later: int | None = None) -> dict[str, Any]:
+    """Return the proof that the log at one round begins with all of the log at an earlier one.
+
+    Args:
+        ledger: to be read.
+        earlier: a settled round, or 0 for the genesis.
+        later: another that isn't before it; the last when None.
+
+    Raises:
+        LedgerError: one isn't settled, or they are the wrong way round.
+    """
+    last = ledger.height if later is None else later
+    if earlier > last:
+        raise LedgerError(f"round {earlier} is after round {last}", remedy="name the earlier one first")
+    notes = {number: ledger.checkpoint_of(number).note for number in (earlier, last)}
+    path = consistency_proof(ledger.leaf_hashes(until=last), earlier + 1)
+    return {"format": GROWTH, "version": 1, "earlier": notes[earlier], "later": notes[last], "path": path}
+
+
+def verify_proof(document: object, key: VerifierKey) -> PaymentFacts | GrowthFacts:
+    """Check a proof with nothing but the validator's key.
+
+    Args:
+        document: what one of the functions above gave; nothing in it is trusted.
+        key: of the log.
+
+    Returns:
+        What it shows.
+
+    Raises:
+        ProofError: it isn't a proof, isn't of this log, or doesn't hold; says which part.
+    """
+    kind = document.get("format") if isinstance(document, Mapping) else None
+    fields = {PAYMENT: _PAYMENT_FIELDS, GROWTH: _GROWTH_FIELDS}.get(kind if isinstance(kind, str) else "")
+    if not isinstance(document, Mapping) or set(document) != fields or document["version"] != 1:
+        raise ProofError("this isn't a proof of version 1", remedy="give the file that `subnet ledger prove` wrote")
+    return _payment(document, key) if kind == PAYMENT else _growth(document, key)
+
+
+def _part(entry: Any, place: int, hashes: list[str]) -> dict[str, Any]:
+    """Return a receipt entry or posting with its place in its round's tree."""
+    return {"entry": asdict(entry), "index": place, "size": len(hashes), "path": inclusion_proof(hashes, place)}
+
+
+def _payment(document: Mapping[str, Any], key: VerifierKey) -> PaymentFacts:
+    tree = TreeHead.open(_text(document["checkpoint"]), key)
+    row, hotkey = document["round"], document["hotkey"]
+    number = row.get("round") if isinstance(row, Mapping) else None
+    if not isinstance(number, int) or not _is_in(row, number, tree.size, document["path"], tree.root):
+        raise ProofError("the round isn't in the log of this checkpoint", remedy="distrust this proof")
+    receipt = document["receipt"]
+    entry = _entry(receipt, row["receipts_root"], "receipt") if receipt is not None else {}
+    postings = document["postings"] if isinstance(document["postings"], list) else [None]
+    moved = [_entry(one, row["postings_root"], "posting") for one in postings]
+    accounts = {f"{PENDING_PREFIX}{hotkey}", f"{PARTICIPANT_PREFIX}{hotkey}"}
+    if entry.get("hotkey", hotkey) != hotkey or any(one["account"] not in accounts for one in moved):
+        raise ProofError(f"the proof shows somebody else's entries, not those of {hotkey!r:.20}", remedy="distrust it")
+    return PaymentFacts(
+        subnet=tree.origin,
+        hotkey=str(hotkey),
+        round=number,
+        settled_at=row["settled_at"],
+        status=entry.get("status", ""),
+        score=entry.get("score", 0),
+        receipt_hash=entry.get("receipt_hash", ""),
+        movements=tuple((one["account"], one["kind"], one["amount"]) for one in moved),
+        size=tree.size,
+    )
+
+
+def _growth(document: Mapping[str, Any], key: VerifierKey) -> GrowthFacts:
+    earlier, later = (TreeHead.open(_text(document[name]), key) for name in ("earlier", "later"))
+    path = document["path"]
+    holds = isinstance(path, list) and verify_consistency(
+        earlier=earlier.size, earlier_root=earlier.root, later=later.size, later_root=later.root, proof=path
+    )
+    if not holds:
+        raise ProofError(
+            f"the log of {later.size} leaves isn't shown to extend that of {earlier.size}",
+            remedy="ask the validator for a proof; if there is none, it has rewritten its history",
+        )
+    return GrowthFacts(subnet=key.name, earlier=earlier.size - 1, later=later.size - 1)
+
+
+def _entry(part: object, root: str, what: str) -> Mapping[str, Any]:
+    """Return a receipt entry or posting once it is shown to be in its round's tree."""
+    whole = isinstance(part, Mapping) and set(part) == {"entry", "index", "size", "path"}
+    entry = part["entry"] if isinstance(part, Mapping) and whole else None
+    if not isinstance(part, Mapping) or not isinstance(entry, Mapping):
+        raise ProofError(f"the proof's {what} is malformed", remedy="give the file as it was written")
+    if not _is_in(entry, part["index"], part["size"], part["path"], root):
+        raise ProofError(f"the {what} isn't in its round", remedy="distrust this proof: it was altered")
+    return entry
+
+
+def _is_in(content: object, index: object, size: object, path: object, root: str) -> bool:
+    """Whether plain data is a leaf of a tree; anything malformed isn't."""
+    integers = all(isinstance(one, int) and not isinstance(one, bool) for one in (index, size))
+    if not integers or not isinstance(path, list):
+        return False
+    try:
+        leaf = leaf_hash(canonical_json(content))
+    except CanonicalError:
+        return False
+    return verify_inclusion(leaf, index=index, size=size, proof=path, root=root)  # type: ignore[arg-type]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ProofError("the proof's checkpoint isn't text", remedy="give the file as it was written")
+    return value
