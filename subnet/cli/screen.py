@@ -195,7 +195,7 @@ class Screen(Quiet):
         self._console.print()
         self._console.print(table)
         if shown:
-            self._console.print(f"  [dim]pay is pending for {result['vesting']} rounds; a strike voids what is pending[/]")
+            self._console.print(f"  [dim]pay is pending for {result['vesting']} rounds; a strike voids all of that[/]")
         self._console.print()
 
 
