@@ -20,7 +20,8 @@ from subnet.state import Fixture, State
 from tokenomics import Amount, Token
 
 _N_EARNERS = 2
-_BAR_WIDTH = 16
+_BAR_WIDTH = 24
+_COLUMN_WIDTH = 8
 
 
 class Quiet:
@@ -181,11 +182,12 @@ class Screen(Quiet):
         shown = [name for name in ("pending", "voided") if any(one[name] for one in result["participants"])]
         for title in ("client", "hotkey", "earned", *shown, "share", ""):
             table.add_column(title, justify="right" if title in {"earned", *shown, "share"} else "left")
+        width = _BAR_WIDTH - _COLUMN_WIDTH * len(shown)
         top = max((one["share"] for one in result["participants"]), default=0.0) or 1.0
         for one in result["participants"]:
             cheat = one["kind"] != "honest"
             style = "red" if cheat and one["reward"] else "dim" if cheat else ""
-            bar = "█" * round(_BAR_WIDTH * one["share"] / top)
+            bar = "█" * round(width * one["share"] / top)
             earned = f"{_money(one['reward'], token)} {token.symbol}"
             rest = [_money(one[name], token) for name in shown]
             name, share = self._names[one["hotkey"]], f"{one['share']:.1%}"
@@ -193,7 +195,7 @@ class Screen(Quiet):
         self._console.print()
         self._console.print(table)
         if shown:
-            self._console.print(f"  [dim]pay is pending for {result['vesting']} rounds; a strike voids what is[/]")
+            self._console.print(f"  [dim]pay is pending for {result['vesting']} rounds; a strike voids all of that[/]")
         self._console.print()
 
 
