@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from subnet.receipts import Receipt
+from subnet.scoring import outliers
 from subnet.scoring.base import Appraisal, Credits, Field, Scorer, z_scores
 from subnet.scoring.history import History, past_round
 from subnet.scoring.payable import Payable, payable
@@ -142,12 +143,13 @@ def _find(
     appraisal, credits = scored.appraisal, aggregated.credits
     if appraisal is None:
         return set()
+    shared = {"unit": unit, "field": {"n": scored.field.n} | outliers.distribution(scored.outliers)}
     eligible: set[str] = set()
     for index, hotkey in enumerate(scored.field.hotkeys):
         receipt = receipts[hotkey]
         if receipt["status"] != "accepted":  # a re-scoring's own strike has suspended its sender
             continue
-        numbers = receipt["numbers"] = _numbers(index, hotkey, scored, appraisal, aggregated) | {"unit": unit}
+        numbers = receipt["numbers"] = _numbers(index, hotkey, scored, appraisal, aggregated) | shared
         norm_ratio = numbers["outliers"]["norm_ratio"]
         receipt["strike"] = is_strike(norm_ratio=norm_ratio, z=numbers["z"], rules=rules)
         original = appraisal.copy_of.get(hotkey)

@@ -14,6 +14,8 @@ non-IID updates lie further out than many cheats': EVIDENCE, "Outlier checks"). 
   al. 2021, arXiv:2012.13995, with the validation gradient for the root update).
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -48,6 +50,24 @@ def check(field: Field, norms: Tensor) -> dict[str, Tensor]:
         "gradient_cosine": torch.where(scale > 0, along / scale, torch.zeros_like(scale)),
     }
     return {name: values.nan_to_num(nan=0.0, posinf=1e30, neginf=-1e30) for name, values in checks.items()}
+
+
+def distribution(checks: Mapping[str, Tensor]) -> dict[str, list[float]]:
+    """Return how each check is distributed over the field, so that whoever reads its own number sees where it stands.
+
+    Args:
+        checks: `(n,)` float64 by name, as `check` returns them; n at least 1.
+
+    Returns:
+        Minimum, lower quartile, median, upper quartile and maximum by name, to four digits: they inform and decide
+        nothing. Between two updates a quartile is interpolated linearly (type 7 of Hyndman and Fan 1996, "Sample
+        Quantiles in Statistical Packages").
+
+    >>> distribution({"norm_ratio": torch.tensor([1.0, 0.5, 9.0, 1.5], dtype=torch.float64)})
+    {'norm_ratio': [0.5, 0.875, 1.25, 3.375, 9.0]}
+    """
+    at = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0], dtype=torch.float64)
+    return {name: [float(f"{value:.4g}") for value in values.quantile(at).tolist()] for name, values in checks.items()}
 
 
 def robust_z(values: Tensor) -> Tensor:
