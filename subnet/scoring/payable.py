@@ -11,7 +11,19 @@ were worth: max(0, sum of credits - kappa x standard error). Nothing is payable 
 A share above `share_cap` times the median share is cut, and what is cut isn't minted. Scores are quantised to whole
 billionths of the loss before they decide money, so that the last bits of a sum never do.
 
-Source: DESIGN section 5, rules 3 and 6.
+Thresholds, in the spec but for the last three; where they come from:
+
+- `window` 20 and `kappa` .5: DESIGN section 5, rule 6. Equal IID honest clients had a coefficient of variation of .10
+  in their pay, with a window of 10 and kappa 1 one of .6 (EVIDENCE, "The rule of DESIGN.md section 5 on a CNN").
+- `novel_share` .3: DESIGN section 5, rule 3; it stops riders that add noise to a replay.
+- `history` 5 and `recent_share` .3: DESIGN section 5, rule 6, against coasting, which still paid .68 of an honest
+  share in EVIDENCE.
+- `share_cap` 3: a client that alone held two classes had been paid 20 to 27 times the mean (EVIDENCE, "Scoring").
+- One standard error on the novel credit and two on the recent: whom noise could excuse is paid; under a normal error
+  two leave 2 % of those at the limit without pay in a round.
+- `SCORE_UNIT` and `MAX_SCORE`: this project's own; see there.
+
+Source: DESIGN section 5, rules 3 and 6; no formula here is from a paper.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -7,7 +7,12 @@ DESIGN section 5 has seen none on an honest participant.
 Whoever is struck is out for `suspension` rounds, and its credit up to that round no longer counts towards any pay. Both
 follow from the receipts of settled rounds alone.
 
-Source: DESIGN section 5, rule 5.
+Thresholds, all in the spec, none from a paper:
+
+- `strike_norm_ratio` 5 with `strike_z` -1: DESIGN section 5, rule 5. Either alone hits the honest: norm ratios flag up
+  to 1.5 % of them (EVIDENCE, "Outlier checks"), and a strike on credit alone starved 15 % (EVIDENCE, "The rule of
+  DESIGN.md section 5 on a CNN"). Under a normal error a harmless update falls below -1 in 16 % of rounds.
+- `suspension` 20: the window of pay, so that whoever comes back starts without credit.
 """
 
 from subnet.scoring.history import History
