@@ -13,6 +13,7 @@ Thresholds, all in the spec but for the crowded field's:
   3 about .15 (EVIDENCE, "The rule of DESIGN.md section 5 on a CNN"). The deviation isn't scaled to a standard one, so
   3 of them are 2.0 standard deviations where the pairs are Gaussian.
 - `copy_min_mad` .02: DESIGN section 5, rule 4, for fields whose pairs are all alike.
+- `SAME` 1 - 1e-6: this project's own, so that exact copies in any number aren't the field they are compared with.
 - A crowded field's 1 - (1 - median) / 4: half the distance of a typical pair, since the square of the distance of two
   unit vectors is 2 (1 - cosine); docs/adr/0003.
 
@@ -27,6 +28,9 @@ from torch import Tensor
 
 from subnet.scoring.geometry import median_absolute_deviation, midpoint_median
 from subnet.scoring.history import PastRound
+
+SAME = 1 - 1e-6
+"""Two updates of a larger cosine are one in any field, however crowded: .0014 of a norm of noise, or rounding."""
 
 
 def mean_cosines(hotkeys: Sequence[str], cosines: Tensor, past: Sequence[PastRound]) -> Tensor:

@@ -71,13 +71,17 @@ def measure(updates: Tensor, deltas: Tensor) -> Geometry:
     )
 
 
-def clip_factors(norms: Tensor) -> Tensor:
+def clip_factors(norms: Tensor, *, among: Tensor | None = None) -> Tensor:
     """Return `(n,)` factors that bring norms down to the median of the non-zero ones, never up.
+
+    Args:
+        norms: `(n,)`.
+        among: `(n,)` bool: whose norms the median is taken of; all where None.
 
     >>> clip_factors(torch.tensor([1.0, 2.0, 8.0], dtype=torch.float64)).tolist()
     [1.0, 1.0, 0.25]
     """
-    return clipping.clip_factors(norms, clipping.median_norm(norms))
+    return clipping.clip_factors(norms, clipping.median_norm(norms if among is None else norms[among]))
 
 
 def midpoint_median(values: Tensor) -> Tensor:

@@ -32,12 +32,14 @@ MAD_TO_SIGMA = 1.4826
 _BYZANTINE_SHARE = 0.3
 
 
-def check(field: Field, norms: Tensor) -> dict[str, Tensor]:
+def check(field: Field, norms: Tensor, *, among: Tensor | None = None) -> dict[str, Tensor]:
     """Return every check as finite `(n,)` float64, by name.
 
     Args:
         field: the round's updates, n at least 1.
         norms: `(n,)` their norms.
+        among: `(n,)` bool: whose norms the median is taken of, which decides strikes: those that copy nobody. All
+            where None.
     """
     centre = strategies.create("median").aggregate(field.updates).update
     to_centre = torch.stack([(row.double() - centre.double()).norm() for row in field.updates])
@@ -48,7 +50,7 @@ def check(field: Field, norms: Tensor) -> dict[str, Tensor]:
     scale = norms * descent.norm()
     along = geometry.dot_rows(field.updates, descent)
     checks = {
-        "norm_ratio": _over_median(norms),
+        "norm_ratio": _over_median(norms, among),
         "centre_distance_z": robust_z(to_centre),
         "neighbour_distance_z": robust_z(_neighbour_distance(distances)),
         "spectral": _over_median(_principal_energy(distances)),
@@ -87,8 +89,8 @@ def robust_z(values: Tensor) -> Tensor:
     return (values - geometry.midpoint_median(values)) / (MAD_TO_SIGMA * mad)
 
 
-def _over_median(values: Tensor) -> Tensor:
-    positive = values[values > 0]
+def _over_median(values: Tensor, among: Tensor | None = None) -> Tensor:
+    positive = values[values > 0] if among is None else values[(values > 0) & among]
     return values / geometry.midpoint_median(positive) if len(positive) else torch.zeros_like(values)
 
 
