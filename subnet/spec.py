@@ -106,6 +106,11 @@ class ScoringSection(_Section):
     suspension: Annotated[int, Field(ge=0, le=10_000)] = 20
     """Rounds for which whoever is struck is out; 0 suspends nobody, though earlier credit is lost all the same."""
 
+    @property
+    def memory(self) -> int:
+        """How many settled rounds scoring looks at one by one; of those before it needs sums alone."""
+        return max(self.window, self.history, self.suspension)
+
 
 class TokenSection(_Section):
     """The token and how it comes into being. Amounts are in whole tokens, as text: `"12.5"`."""

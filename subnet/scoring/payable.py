@@ -82,12 +82,14 @@ def payable(
         rules: the spec's constants.
     """
     window = {hotkey: _sum(history.last(rules.window), hotkey) for hotkey in hotkeys}
-    whole = {hotkey: _sum(history.rounds, hotkey) for hotkey in hotkeys}
+    whole = {hotkey: history.whole(hotkey) for hotkey in hotkeys}
     recent = {hotkey: _sum(history.last(rules.history), hotkey) for hotkey in hotkeys}
     ratios = {
-        hotkey: (sums.novel + sums.novel_error) / sums.credit for hotkey, sums in whole.items() if sums.credit > 0
+        hotkey: (total.novel + sqrt(total.novel_variance)) / total.credit
+        for hotkey, total in whole.items()
+        if total.credit > 0
     }
-    plain = [sums.novel / sums.credit for sums in whole.values() if sums.credit > 0]
+    plain = [total.novel / total.credit for total in whole.values() if total.credit > 0]
     novel_limit = max(0.0, rules.novel_share * median(plain)) if plain else 0.0
     band = {hotkey: sums.credit - rules.kappa * sums.error for hotkey, sums in window.items()}
     zero = {
@@ -120,8 +122,6 @@ def payable(
 class _Sums:
     credit: float
     error: float
-    novel: float
-    novel_error: float
     n_rounds: int
 
 
@@ -133,8 +133,6 @@ def _sum(rounds: Sequence[PastRound], hotkey: str) -> _Sums:
     return _Sums(
         credit=sum(past.credit for past in found),
         error=sqrt(sum(past.standard_error**2 for past in found)),
-        novel=sum(past.novel for past in found),
-        novel_error=sqrt(sum(past.novel_standard_error**2 for past in found)),
         n_rounds=len(found),
     )
 

@@ -41,10 +41,9 @@ def suspended(history: History, rules: ScoringSection) -> dict[str, int]:
         history: all settled rounds; the first is round 1.
         rules: the spec's constants.
     """
-    n_rounds = len(history.rounds)
-    first = max(0, n_rounds - rules.suspension)
+    counting = history.last(rules.suspension)
     return {
         hotkey: number + rules.suspension
-        for number, settled in enumerate(history.rounds[first:], start=first + 1)
+        for number, settled in enumerate(counting, start=history.n_rounds - len(counting) + 1)
         for hotkey in settled.strikes
     }

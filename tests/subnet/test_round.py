@@ -255,7 +255,7 @@ def test_a_refused_model_mints_nothing_and_keeps_the_base(game, distance):
     assert played.state.models == before.models
     assert torch.equal(played.state.base, before.base)
     assert (played.state.val_loss, played.state.val_accuracy) == (before.val_loss, before.val_accuracy)
-    assert played.state.history.rounds[-1].credits == {}
+    assert played.state.history.recent[-1].credits == {}
     # and the run goes on from there
     played.change(strategy=rule)
     assert played.play().row.minted > 0
