@@ -37,6 +37,10 @@ KNOWS = {
     "sybil_clone": {"leader_update"},
     "wrong_node": OWN | {"peer_hotkey"},
     **{name: {"collusion"} for name in ATTACKS},
+    **dict.fromkeys(
+        ("jittered_alie", "jittered_ipm", "jittered_mimic"),
+        {"collusion", "honest_updates", "global_deltas", "copy_floor"},
+    ),
 }
 """What a kind looks at over its first rounds; those that aren't named look at their own update alone."""
 
@@ -54,7 +58,7 @@ def test_every_kind_looks_at_no_more_than_its_threat_model_says(kind, base, layo
 
         return look
 
-    values = {"global_deltas": [base, base], "peer_hotkey": "7" * 64}
+    values = {"global_deltas": [base, base], "peer_hotkey": "7" * 64, "honest_updates": base[None], "copy_floor": 0.65}
     names = [one.name for one in fields(View) if one.name not in {"round", "deadline_s", "base", "identity"}]
     known = {name: shown(name, values.get(name, base)) for name in names}
     found = behaviour(kind)
