@@ -41,7 +41,7 @@ class Run:
             receipts = {hotkey: _receipt(draw) for hotkey in hotkeys}
             cosines = [[draw.uniform(-1, 1) for _ in range(row)] for row in range(n_participants)]
             record = {"round": number, "cosines": {"hotkeys": hotkeys, "lower": cosines}}
-            history = history.then(past_round(record, receipts), keep=RULES.memory)
+            history = history.then(past_round(record, receipts), RULES)
             self.entries[number] = [
                 SimpleNamespace(hotkey=hotkey, receipt_hash=self._put(receipt)) for hotkey, receipt in receipts.items()
             ]
@@ -79,8 +79,8 @@ def measure(n_rounds: int, n_participants: int, *, totals: bool) -> dict[str, An
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder), n_rounds, n_participants, totals=totals)
         began = time.perf_counter()
-        keep = RULES.memory if totals else n_rounds
-        history, _ = remembered(run, run, run.rows, keep=keep)  # type: ignore[arg-type]
+        rules = RULES if totals else RULES.model_copy(update={"window": n_rounds})
+        history, _ = remembered(run, run, run.rows, rules)  # type: ignore[arg-type]
         restore_s = time.perf_counter() - began
     hotkeys = list(history.recent[-1].credits)
     pay_ms = 1e3 * _median_s(lambda: payable(history, hotkeys, hotkeys, RULES))

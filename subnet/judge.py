@@ -106,7 +106,7 @@ def judge(
         minted: base units minted by all rounds before.
     """
     eligible = _find(receipts, scored, aggregated, verdict, unit=scorer.unit, rules=rules)
-    grown = history.then(past_round({"cosines": cosine_table(scored)}, receipts), keep=rules.memory)
+    grown = history.then(past_round({"cosines": cosine_table(scored)}, receipts), rules)
     due = payable(grown, scored.field.hotkeys, eligible, rules) if verdict.accepted else {}
     unpaid_score = sum(pay.cut for pay in due.values())
     plan = plan_round(

@@ -11,6 +11,7 @@ from subnet.scoring.payable import SCORE_UNIT
 from tokenomics import Amount, Token
 from tokenomics.canonical import canonical_json
 from tokenomics.keys import Keypair
+from tokenomics.ledger import Payout
 
 Receipt = dict[str, Any]
 
@@ -40,8 +41,8 @@ REASONS: Mapping[str, str] = {
 
 ZERO_BECAUSE: Mapping[str, str] = {
     "round_refused": "the round's model was refused, so the round paid nobody",
-    "strike": "an update of absurd size did harm: a strike, which suspends the hotkey and voids its credit so far",
-    "negative": "the update made the model worse, beyond noise",
+    "strike": "harm by an update of absurd size: a strike; it suspends the hotkey and voids its credit and pending pay",
+    "negative": "the update made the model worse, beyond noise, which counts several times against earlier credit",
     "noise": "the credit of the window lies inside its own noise band",
     "no_credit": "over all rounds its credit isn't above 0",
     "free_riding": "over all rounds too little of the credit came from anything that wasn't public knowledge",
@@ -49,6 +50,15 @@ ZERO_BECAUSE: Mapping[str, str] = {
     "ineligible": "this round's contribution didn't count",
 }
 """Why an accepted contribution can earn nothing, in words."""
+
+
+PAYOUT: Mapping[str, str] = {
+    "paid": "paid at once",
+    "pending": "pending until round {round}, which releases it, unless a strike in that round or before voids it",
+    "released": "released in round {round}",
+    "voided": "voided in round {round}: a strike forfeits all pay that is pending",
+}
+"""What can come of a reward, in words."""
 
 
 def acknowledge(validator: Keypair, receipt: Receipt) -> str:
@@ -63,8 +73,13 @@ def acknowledge(validator: Keypair, receipt: Receipt) -> str:
     return canonical_json(signed).decode()
 
 
-def explain(receipt: Receipt, token: Token) -> list[tuple[str, str]]:
+def explain(receipt: Receipt, token: Token, payout: Payout | None = None) -> list[tuple[str, str]]:
     """Put a receipt in words.
+
+    Args:
+        receipt: as it is stored.
+        token: what is paid.
+        payout: what came of the reward, by the ledger; where it isn't given, nothing is said of that.
 
     Returns:
         Pairs of a heading and a sentence, in reading order.
@@ -74,7 +89,10 @@ def explain(receipt: Receipt, token: Token) -> list[tuple[str, str]]:
         lines += _numbers(receipt["numbers"], receipt["status"])
     if receipt["payable"] is not None:
         lines += _window(receipt["payable"])
-    return [*lines, ("reward", _reward(receipt, token)), ("what to change", what_to_change(receipt))]
+    lines.append(("reward", _reward(receipt, token)))
+    if receipt["reward"] and payout is not None:
+        lines.append(("payout", PAYOUT[payout.state].format(round=payout.round)))
+    return [*lines, ("what to change", what_to_change(receipt))]
 
 
 def _what_came(receipt: Receipt) -> str:

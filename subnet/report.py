@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ from subnet.receipts import Receipt
 from subnet.run_files import LEDGER_NAME
 from subnet.store import Store
 from tokenomics.emission import HeightSchedule, Schedule
-from tokenomics.ledger import Ledger, RoundRow, verify_ledger
+from tokenomics.ledger import Earnings, Ledger, RoundRow, verify_ledger
 
 SCHEMA_VERSION = 1
+NO_EARNINGS = Earnings(vested=0, pending=0, voided=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +91,14 @@ def report(folder: Path, *, kinds: Mapping[str, str], n_rounds: int, seconds: fl
 
     Args:
         folder: the run's folder.
-        kinds: kind of client by hotkey; participants are listed in descending order of reward.
+        kinds: kind of client by hotkey; participants are listed in descending order of reward. A `reward` is all that
+            rounds paid; `vested`, `pending` and `voided` say what had come of it after the last round reported.
         n_rounds: the first so many rounds are reported.
         seconds: how long this process took.
     """
     store = Store(folder)
     with Ledger.open(folder / LEDGER_NAME, read_only=True) as ledger:
+        earnings = ledger.earnings(until=n_rounds)
         rounds = [read_round(ledger, store, row) for row in ledger.rounds() if row.round <= n_rounds]
         genesis = ledger.genesis
     checked = verify_ledger(folder / LEDGER_NAME, validator=genesis.validator)
@@ -106,17 +109,25 @@ def report(folder: Path, *, kinds: Mapping[str, str], n_rounds: int, seconds: fl
     minted = sum(played.row.minted for played in rounds)
     last = rounds[-1].record if rounds else {"val_loss_after": None, "val_accuracy_after": None}
     participants = [
-        {"hotkey": hotkey, "kind": kind, "reward": earned[hotkey], "share": earned[hotkey] / total if total else 0.0}
+        {
+            "hotkey": hotkey,
+            "kind": kind,
+            "reward": earned[hotkey],
+            "share": earned[hotkey] / total if total else 0.0,
+            **asdict(earnings.get(hotkey, NO_EARNINGS)),
+        }
         for hotkey, kind in kinds.items()
     ]
     return {
         "schema_version": SCHEMA_VERSION,
         "subnet": genesis.subnet,
+        "vesting": genesis.vesting,
         "rounds": [played.to_json() for played in rounds],
         "participants": sorted(participants, key=lambda one: -int(str(one["reward"]))),
         "supply": {
             "cap": genesis.schedule.cap,
             "minted": minted,
+            "burned": sum(one.voided for one in earnings.values()),
             "unit": genesis.token.symbol,
             "decimals": genesis.token.decimals,
             "next_halving": next_halving(genesis.schedule, len(rounds), minted),

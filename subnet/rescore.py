@@ -87,7 +87,7 @@ def rescore(
     on_round(0, len(rows))
     for row in rows:
         played = read_round(fixture.ledger, fixture.store, row)
-        recorded = recorded.then(past_round(played.record, played.receipts), keep=fixture.spec.scoring.memory)
+        recorded = recorded.then(past_round(played.record, played.receipts), fixture.spec.scoring)
         check_earlier(played.record, recorded)
         outcome = _Round(fixture, replace(state, history=books[own].history), played).play(books)
         outcomes.append(replace(outcome, receipts={name: outcome.receipts[name] for name in shown}))

@@ -218,6 +218,7 @@ def _genesis(spec: Spec, hotkey: Hotkey, *, model_hash: str, validation: Example
         token=spec.token.token(),
         schedule=spec.token.build(),
         shares=spec.split.shares(),
+        vesting=spec.scoring.vesting,
         model_hash=model_hash,
         validation_root=merkle_root(leaves(validation)),
         created_at=created_at,

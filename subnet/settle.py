@@ -65,7 +65,13 @@ def settle(fixture: Fixture, state: State, played: Played) -> State:
         record_hash=record_hash,
         settled_at=fixture.clock(played.opened.round),
         entries=tuple(
-            ReceiptEntry(hotkey=hotkey, receipt_hash=hashes[hotkey], status=receipt["status"], score=receipt["score"])
+            ReceiptEntry(
+                hotkey=hotkey,
+                receipt_hash=hashes[hotkey],
+                status=receipt["status"],
+                score=receipt["score"],
+                struck=receipt["strike"],
+            )
             for hotkey, receipt in receipts.items()
         ),
         unpaid_score=judged.unpaid_score,

@@ -100,11 +100,15 @@ class ScoringSection(_Section):
     """Nothing payable when recent credit is below this share of the median."""
     negative_z: Annotated[float, Field(ge=-10, le=0)] = -2.0
     """A credit below 0 by so many standard errors earns nothing this round."""
+    negative_weight: Annotated[float, Field(ge=1, le=1000)] = 4.0
+    """Such a credit counts so many times in all sums: harm done now and then costs more than it brings."""
     strike_norm_ratio: Annotated[float, Field(ge=1, le=1e9)] = 5.0
     strike_z: Annotated[float, Field(ge=-10, le=0)] = -1.0
     """A strike: a norm above so many times the median, and a credit below 0 by so many standard errors."""
     suspension: Annotated[int, Field(ge=0, le=10_000)] = 20
     """Rounds for which whoever is struck is out; 0 suspends nobody, though earlier credit is lost all the same."""
+    vesting: Annotated[int, Field(ge=0, le=10_000)] = 20
+    """Rounds after which pay is released; until then a strike voids it. 0 pays at once."""
 
     @property
     def memory(self) -> int:
@@ -112,8 +116,19 @@ class ScoringSection(_Section):
         return max(self.window, self.history, self.suspension)
 
 
+PRESETS: dict[str, dict[str, Any]] = {
+    "bitcoin": {"decimals": 8, "schedule": "height", "emission": "50", "interval": 210_000},
+    "bittensor": {"decimals": 9, "schedule": "supply", "emission": "1", "cap": "21000000"},
+}
+"""Keys of `[token]` that `preset` gives: 50 tokens a round, halved every 210,000 rounds (Bitcoin Core, chainparams),
+and 1 token a round, halved whenever half of what is left to 21 million has been minted (Bittensor, block_emission)."""
+
+
 class TokenSection(_Section):
-    """The token and how it comes into being. Amounts are in whole tokens, as text: `"12.5"`."""
+    """The token and how it comes into being. Amounts are in whole tokens, as text: `"12.5"`.
+
+    A key `preset` stands for those of `PRESETS`; whatever else is written down counts more.
+    """
 
     symbol: Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,8}$")]
     decimals: Annotated[int, Field(ge=0, le=18)] = 9
@@ -124,6 +139,20 @@ class TokenSection(_Section):
     """Tokens a round in the first era."""
     interval: Annotated[int, Field(ge=1, le=10**9)] | None = None
     cap: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, values: object) -> object:
+        if not isinstance(values, dict) or "preset" not in values:
+            return values
+        written = {key: value for key, value in values.items() if key != "preset"}
+        name = values["preset"]
+        if not isinstance(name, str) or name not in PRESETS:
+            raise ValueError(f"preset {name!r:.80} isn't known: it is one of {', '.join(PRESETS)}")
+        preset = PRESETS[name]
+        if written.get("schedule", preset["schedule"]) != preset["schedule"]:
+            raise ValueError(f"preset {name!r} halves by {preset['schedule']}: leave out 'preset' or 'schedule'")
+        return {**preset, **written}
 
     @field_validator("emission", "cap", mode="before")
     @classmethod

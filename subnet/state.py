@@ -14,7 +14,7 @@ from subnet.receipts import Receipt, acknowledge
 from subnet.scoring.base import Scorer
 from subnet.scoring.history import History, past_round, read_earlier
 from subnet.scoring.objective import Objective
-from subnet.spec import Spec
+from subnet.spec import ScoringSection, Spec
 from subnet.store import Store
 from tokenomics.keys import Keypair
 from tokenomics.ledger import Ledger, RoundRow
@@ -112,7 +112,7 @@ def restore(fixture: Fixture) -> State:
     models = [ledger.genesis.model_hash]
     models += [row.model_hash for row in rows]
     models = [digest for digest, before in zip(models, [None, *models], strict=False) if digest != before][::-1]
-    history, receipts = remembered(ledger, store, rows, keep=rules.memory)
+    history, receipts = remembered(ledger, store, rows, rules)
     points = tuple(weights.decode(layout, store.get("models", digest)) for digest in models[: rules.history + 1])
     loss, accuracy = fixture.objective.evaluate(points[0], fixture.validation)
     return State(
@@ -127,7 +127,7 @@ def restore(fixture: Fixture) -> State:
 
 
 def remembered(
-    ledger: Ledger, store: Store, rows: Sequence[RoundRow], *, keep: int
+    ledger: Ledger, store: Store, rows: Sequence[RoundRow], rules: ScoringSection
 ) -> tuple[History, dict[str, Receipt]]:
     """Return what scoring remembers after some rounds, and the receipts of the last of them.
 
@@ -135,8 +135,8 @@ def remembered(
         ledger: names the receipts.
         store: has them.
         rows: all rounds from the first.
-        keep: how many rounds are known one by one. Only their receipts are read, but for runs of earlier versions,
-            whose records have no totals.
+        rules: say how many rounds are known one by one. Only their receipts are read, but for runs of earlier
+            versions, whose records have no totals.
 
     Raises:
         StoreError: an object that is read is missing or was altered.
@@ -149,5 +149,5 @@ def remembered(
         receipts = {
             entry.hotkey: store.get_json("receipts", entry.receipt_hash) for entry in ledger.receipts(row.round)
         }
-        history = history.then(past_round(store.get_json("rounds", row.record_hash), receipts), keep=keep)
+        history = history.then(past_round(store.get_json("rounds", row.record_hash), receipts), rules)
     return history, receipts

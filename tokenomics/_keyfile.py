@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from tokenomics._checks import is_hex
-from tokenomics._files import sync_folder, write_new
+from tokenomics._files import replace_atomically, sync_folder, write_new
 from tokenomics.canonical import canonical_json
 from tokenomics.errors import WalletError
 
@@ -147,6 +147,19 @@ def write_wallet(directory: Path, name: str, files: Mapping[str, Mapping[str, An
         sync_folder(directory)
     except OSError as error:
         message = f"the wallet can't be written to {folder}: {error.strerror}"
+        raise WalletError(message, remedy="check that the folder is yours and the disk has space") from error
+
+
+def replace(path: Path, document: Mapping[str, Any]) -> None:
+    """Write or replace a key file, whole or not at all, readable by its owner alone.
+
+    Raises:
+        WalletError: the folder can't be written to.
+    """
+    try:
+        replace_atomically(path, canonical_json(document) + b"\n", mode=0o600)
+    except OSError as error:
+        message = f"{path} can't be written: {error.strerror}"
         raise WalletError(message, remedy="check that the folder is yours and the disk has space") from error
 
 

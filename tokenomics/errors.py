@@ -7,6 +7,7 @@ TokenomicsError                     root
 ├── SplitError                      scores or shares that can't divide an emission
 ├── WalletError                     a key or a key file that can't be made, read or trusted
 ├── CanonicalError                  a value that has no canonical bytes
+├── ProofError                      a proof that can't be made, or a signed note that can't be written or read
 └── LedgerError                     the ledger refuses, or can't be read or written
     ├── LedgerCorruptError          the ledger's file isn't what its own checkpoint says it is
     └── LedgerConflictError         a round settled twice, or out of order
@@ -60,6 +61,12 @@ class CanonicalError(TokenomicsError):
     """A value that has no canonical bytes, and so can't be hashed or signed."""
 
     code = "tokenomics.canonical"
+
+
+class ProofError(TokenomicsError):
+    """A proof that can't be made, or a signed note or verifier key that can't be written or read."""
+
+    code = "tokenomics.proof"
 
 
 class LedgerError(TokenomicsError):

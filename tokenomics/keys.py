@@ -8,7 +8,7 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -88,6 +88,19 @@ class Keypair:
             raise WalletError(f"signature domain {domain!r:.80} isn't 1 to 64 of a-z and -", remedy="use such a domain")
         return self._private.sign(_tagged(domain, message)).hex()
 
+    def sign_note(self, text: bytes) -> bytes:
+        """Return the 64-byte Ed25519 signature over the text of a signed note, as other programs check it.
+
+        Args:
+            text: without a zero byte, which every other message that this key signs has.
+
+        Raises:
+            WalletError: there is a zero byte in it.
+        """
+        if b"\x00" in text:
+            raise WalletError("a note's text has a zero byte", remedy="sign such bytes in a domain of their own")
+        return self._private.sign(text)
+
 
 def verify(*, public: str, domain: str, message: bytes, signature: str) -> bool:
     """Whether `signature` is that of `public` over this message in this domain.
@@ -103,14 +116,26 @@ def verify(*, public: str, domain: str, message: bytes, signature: str) -> bool:
 
     Source: RFC 8032, section 5.1.7; Chalkias, Garillot and Nikolaenko, Taming the many EdDSAs (2020), section 4.
     """
-    if not is_hex(public, 64) or not is_hex(signature, 128) or _DOMAIN.fullmatch(domain) is None:
+    if not is_hex(signature, 128) or _DOMAIN.fullmatch(domain) is None:
+        return False
+    return _holds(public, bytes.fromhex(signature), _tagged(domain, message))
+
+
+def verify_note(*, public: str, text: bytes, signature: bytes) -> bool:
+    """Whether `signature` is that of `public` over the text of a signed note (see `Keypair.sign_note` and `verify`)."""
+    return b"\x00" not in text and _holds(public, signature, text)
+
+
+def _holds(public: str, signature: bytes, signed: bytes) -> bool:
+    """Whether a signature holds over these very bytes, by a key in its only spelling and not of small order."""
+    if not is_hex(public, 64):
         return False
     y = int.from_bytes(bytes.fromhex(public), "little") & (2**255 - 1)
     if y >= _FIELD_PRIME or y in _SMALL_ORDER_Y:
         return False
     try:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
-        key.verify(bytes.fromhex(signature), _tagged(domain, message))
+        key.verify(signature, signed)
     except (InvalidSignature, ValueError):
         return False
     return True
@@ -125,6 +150,17 @@ class Hotkey:
     """The owning coldkey's id."""
     binding: str
     """The coldkey's signature over the hotkey's id, in domain `hotkey-binding`."""
+
+    def document(self) -> dict[str, Any]:
+        """Return what its file holds, the secret included."""
+        return {
+            "format": _keyfile.HOTKEY_FORMAT,
+            "version": 1,
+            "public": self.keypair.public,
+            "coldkey": self.coldkey,
+            "binding": self.binding,
+            "secret": self.keypair.seed.hex(),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,17 +203,17 @@ class Wallet:
             WalletError: the wallet exists, the name or password won't do, or the folder can't be written to.
         """
         wallet = cls._bind(Keypair.generate(), Keypair.generate())
-        cold = _keyfile.seal_coldkey(seed=wallet.coldkey.seed, public=wallet.coldkey.public, password=password)
-        hot = {
-            "format": _keyfile.HOTKEY_FORMAT,
-            "version": 1,
-            "public": wallet.hotkey.keypair.public,
-            "coldkey": wallet.coldkey.public,
-            "binding": wallet.binding,
-            "secret": wallet.hotkey.keypair.seed.hex(),
-        }
-        _keyfile.write_wallet(directory, name, {"coldkey.json": cold, "hotkey.json": hot})
+        _keyfile.write_wallet(directory, name, wallet.documents(password=password))
         return wallet
+
+    def documents(self, *, password: str | None) -> dict[str, dict[str, Any]]:
+        """Return what its files hold, by name, the coldkey encrypted with the password.
+
+        Raises:
+            WalletError: the password is empty.
+        """
+        cold = _keyfile.seal_coldkey(seed=self.coldkey.seed, public=self.coldkey.public, password=password)
+        return {"coldkey.json": cold, "hotkey.json": self.hotkey.document()}
 
     @classmethod
     def load(cls, path: Path, password: str | None) -> Self:

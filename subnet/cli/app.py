@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from subnet._version import __version__
-from subnet.cli import arena_group, demo, explain, ledger, score, simulate, strategies, wallet
+from subnet.cli import arena_group, demo, earnings, emission, explain, ledger, score, simulate, strategies, wallet
 
 app = typer.Typer(
     name="subnet",
@@ -37,8 +37,10 @@ def options(
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)
 app.command("explain")(explain.explain)
+app.command("earnings")(earnings.earnings)
 app.add_typer(arena_group.app, name="arena")
 app.command("score")(score.score)
 app.command("strategies")(strategies.strategies)
+app.command("emission")(emission.emission)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(wallet.app, name="wallet")

@@ -26,11 +26,13 @@ def explain(
             raise RunError(f"round {round_number} isn't settled", remedy=f"name a round from 1 to {ledger.height}")
         entries = ledger.receipts(round_number)
         token = ledger.genesis.token
-    found = [entry for entry in entries if entry.hotkey.startswith(hotkey.lower())]
-    if len(found) != 1:
-        known = ", ".join(entry.hotkey[:12] for entry in entries)
-        problem = "no participant's" if not found else f"{len(found)} participants'"
-        raise RunError(f"{problem} hotkey begins with {hotkey!r} in round {round_number}", remedy=f"use one of {known}")
+        found = [entry for entry in entries if entry.hotkey.startswith(hotkey.lower())]
+        if len(found) != 1:
+            known = ", ".join(entry.hotkey[:12] for entry in entries)
+            problem = "no participant's" if not found else f"{len(found)} participants'"
+            message = f"{problem} hotkey begins with {hotkey!r} in round {round_number}"
+            raise RunError(message, remedy=f"use one of {known}")
+        payout = ledger.payout(round_number, found[0].hotkey)
     receipt = Store(folder).get_json("receipts", found[0].receipt_hash)
     if json_output:
         typer.echo(json.dumps(receipt))
@@ -41,7 +43,7 @@ def explain(
     console = Console(highlight=False)
     console.print(f"[bold]round {round_number}, hotkey {found[0].hotkey}[/]")
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
-    for heading, sentence in in_words(receipt, token):
+    for heading, sentence in in_words(receipt, token, payout):
         table.add_row(f"[dim]{heading}[/]", sentence)
     console.print(table)
     console.print(f"  [dim]receipt[/] {found[0].receipt_hash} [dim](in the ledger)[/]")

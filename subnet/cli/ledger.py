@@ -17,12 +17,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 @app.command("show")
 def show(folder: Folder, json_output: Json = False) -> None:
-    """Show every round's emission and who holds what."""
+    """Show every round's emission, who holds what, and what of participants' pay is vested, pending and voided."""
+    from dataclasses import asdict
+
+    from subnet.cli.earnings import earnings_table
     from tokenomics import Amount
     from tokenomics.ledger import Ledger
 
     with Ledger.open(ledger_path(folder), read_only=True) as ledger:
         rounds, balances, genesis = list(ledger.rounds()), ledger.balances(), ledger.genesis
+        earnings = ledger.earnings()
     if json_output:
         document = {
             "subnet": genesis.subnet,
@@ -33,6 +37,8 @@ def show(folder: Folder, json_output: Json = False) -> None:
                 for row in rounds
             ],
             "balances": balances,
+            "vesting": genesis.vesting,
+            "earnings": {hotkey: asdict(one) for hotkey, one in earnings.items()},
         }
         typer.echo(json.dumps(document))
         return
@@ -47,9 +53,12 @@ def show(folder: Folder, json_output: Json = False) -> None:
     console.print(table)
     accounts = Table("account", "balance", box=None, header_style="bold")
     for account, units in sorted(balances.items(), key=lambda item: (item[1] >= 0, -item[1], item[0])):
-        accounts.add_row(account, str(Amount(units, genesis.token)))
+        if not account.startswith(("pending:", "participant:")):
+            accounts.add_row(account, str(Amount(units, genesis.token)))
     console.print()
     console.print(accounts)
+    console.print()
+    console.print(earnings_table(earnings, genesis.token))
 
 
 @app.command("verify")

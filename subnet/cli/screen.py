@@ -20,6 +20,7 @@ from subnet.state import Fixture, State
 from tokenomics import Amount, Token
 
 _N_EARNERS = 2
+_BAR_WIDTH = 16
 
 
 class Quiet:
@@ -177,19 +178,22 @@ class Screen(Quiet):
 
     def _leaderboard(self, result: Mapping[str, Any], token: Token) -> None:
         table = Table(box=None, pad_edge=True, header_style="bold")
-        for title in ("client", "hotkey", "earned", "share", ""):
-            table.add_column(title, justify="right" if title in {"earned", "share"} else "left")
+        shown = [name for name in ("pending", "voided") if any(one[name] for one in result["participants"])]
+        for title in ("client", "hotkey", "earned", *shown, "share", ""):
+            table.add_column(title, justify="right" if title in {"earned", *shown, "share"} else "left")
         top = max((one["share"] for one in result["participants"]), default=0.0) or 1.0
         for one in result["participants"]:
             cheat = one["kind"] != "honest"
             style = "red" if cheat and one["reward"] else "dim" if cheat else ""
-            bar = "█" * round(24 * one["share"] / top)
+            bar = "█" * round(_BAR_WIDTH * one["share"] / top)
             earned = f"{_money(one['reward'], token)} {token.symbol}"
-            table.add_row(
-                self._names[one["hotkey"]], one["hotkey"][:12], earned, f"{one['share']:.1%}", bar, style=style
-            )
+            rest = [_money(one[name], token) for name in shown]
+            name, share = self._names[one["hotkey"]], f"{one['share']:.1%}"
+            table.add_row(name, one["hotkey"][:12], earned, *rest, share, bar, style=style)
         self._console.print()
         self._console.print(table)
+        if shown:
+            self._console.print(f"  [dim]pay is pending for {result['vesting']} rounds; a strike voids what is[/]")
         self._console.print()
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from subnet.errors import RunError
+from subnet.spec import ScoringSection
 
 Pair = tuple[str, str]
 
@@ -67,20 +68,20 @@ class History:
         """Number of settled rounds."""
         return self.n_earlier + len(self.recent)
 
-    def then(self, settled: PastRound, *, keep: int | None = None) -> "History":
+    def then(self, settled: PastRound, rules: ScoringSection | None = None) -> "History":
         """Return the history with one more round.
 
         Args:
             settled: the round.
-            keep: so many rounds stay known one by one, at least 1 (`ScoringSection.memory`); all where None.
+            rules: say how many rounds stay known one by one, and how credit is weighed in sums; all stay where None.
         """
         recent = (*self.recent, settled)
-        n_folded = 0 if keep is None else max(0, len(recent) - keep)
-        if not n_folded:
+        n_folded = 0 if rules is None else max(0, len(recent) - rules.memory)
+        if rules is None or not n_folded:
             return History(recent, self.totals, self.n_earlier)
         folded = History(recent[:n_folded], self.totals)
         known = {hotkey for old in folded.recent for hotkey in old.credits}.union(self.totals)
-        totals = {hotkey: total for hotkey in sorted(known) if (total := folded.whole(hotkey)) != Total()}
+        totals = {hotkey: total for hotkey in sorted(known) if (total := folded.whole(hotkey, rules)) != Total()}
         return History(recent[n_folded:], totals, self.n_earlier + n_folded)
 
     def last(self, n_rounds: int) -> tuple[PastRound, ...]:
@@ -88,7 +89,7 @@ class History:
         assert n_rounds <= len(self.recent) or not self.n_earlier, "more rounds than the spec keeps in memory"
         return self.recent[-n_rounds:] if n_rounds else ()
 
-    def whole(self, hotkey: str) -> Total:
+    def whole(self, hotkey: str, rules: ScoringSection) -> Total:
         """Return what all rounds since the hotkey's last strike came to."""
         begin = self.totals.get(hotkey, Total())
         credit, novel, variance = begin.credit, begin.novel, begin.novel_variance
@@ -96,7 +97,7 @@ class History:
             if hotkey in settled.strikes:
                 credit = novel = variance = 0.0
             elif (past := settled.credits.get(hotkey)) is not None:
-                credit += past.credit
+                credit += weighed(past, rules)
                 novel += past.novel
                 variance += past.novel_standard_error**2
         return Total(credit=credit, novel=novel, novel_variance=variance)
@@ -105,6 +106,12 @@ class History:
         """Return the totals as a round's record holds them: credit, novel credit and its variance by hotkey."""
         totals = {hotkey: [one.credit, one.novel, one.novel_variance] for hotkey, one in self.totals.items()}
         return {"n_rounds": self.n_earlier, "totals": totals}
+
+
+def weighed(past: PastCredit, rules: ScoringSection) -> float:
+    """Return a round's credit as the sums take it: harm beyond noise counts several times."""
+    harmful = past.credit < 0 and past.credit < rules.negative_z * past.standard_error
+    return rules.negative_weight * past.credit if harmful else past.credit
 
 
 def read_earlier(record: Mapping[str, Any]) -> History:

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import median
 
-from subnet.scoring.history import History, PastRound
+from subnet.scoring.history import History, PastRound, weighed
 from subnet.spec import ScoringSection
 
 SCORE_UNIT = 1e-9
@@ -46,7 +46,7 @@ class Payable:
     """What one hotkey's past and present come to.
 
     Attributes:
-        credit: sum over the window.
+        credit: sum over the window, harm beyond noise counting several times.
         standard_error: of that sum.
         n_rounds: rounds of the window in which its contribution counted.
         novel_ratio: novel credit (plus one standard error) over all credit since the start; None without credit.
@@ -81,9 +81,9 @@ def payable(
         eligible: those among them who may be paid this round.
         rules: the spec's constants.
     """
-    window = {hotkey: _sum(history.last(rules.window), hotkey) for hotkey in hotkeys}
-    whole = {hotkey: history.whole(hotkey) for hotkey in hotkeys}
-    recent = {hotkey: _sum(history.last(rules.history), hotkey) for hotkey in hotkeys}
+    window = {hotkey: _sum(history.last(rules.window), hotkey, rules) for hotkey in hotkeys}
+    whole = {hotkey: history.whole(hotkey, rules) for hotkey in hotkeys}
+    recent = {hotkey: _sum(history.last(rules.history), hotkey, rules) for hotkey in hotkeys}
     ratios = {
         hotkey: (total.novel + sqrt(total.novel_variance)) / total.credit
         for hotkey, total in whole.items()
@@ -125,13 +125,13 @@ class _Sums:
     n_rounds: int
 
 
-def _sum(rounds: Sequence[PastRound], hotkey: str) -> _Sums:
-    """Add up what counts of some rounds: nothing up to the last strike does."""
+def _sum(rounds: Sequence[PastRound], hotkey: str, rules: ScoringSection) -> _Sums:
+    """Add up what counts of some rounds: nothing up to the last strike does, and harm beyond noise several times."""
     struck = [index for index, settled in enumerate(rounds) if hotkey in settled.strikes]
     since = rounds[struck[-1] + 1 :] if struck else rounds
     found = [settled.credits[hotkey] for settled in since if hotkey in settled.credits]
     return _Sums(
-        credit=sum(past.credit for past in found),
+        credit=sum(weighed(past, rules) for past in found),
         error=sqrt(sum(past.standard_error**2 for past in found)),
         n_rounds=len(found),
     )

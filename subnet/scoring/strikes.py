@@ -5,7 +5,8 @@ An outlier alone is no proof: honest participants with unlike data send long upd
 DESIGN section 5 has seen none on an honest participant.
 
 Whoever is struck is out for `suspension` rounds, and its credit up to that round no longer counts towards any pay. Both
-follow from the receipts of settled rounds alone.
+follow from the receipts of settled rounds alone. What of its pay is still pending, the ledger voids
+(`tokenomics.ledger.vesting`).
 
 Thresholds, all in the spec, none from a paper:
 

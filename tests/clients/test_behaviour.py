@@ -16,6 +16,7 @@ from clients.errors import CastError
 from clients.weights import encode
 from tests.clients.views import BASE, view
 
+NOISY = ("alie", "ipm", "mimic")
 OWN, HISTORY = {"own_update"}, {"last_global_delta"}
 KNOWS = {
     "zero": set(),
@@ -37,10 +38,7 @@ KNOWS = {
     "sybil_clone": {"leader_update"},
     "wrong_node": OWN | {"peer_hotkey"},
     **{name: {"collusion"} for name in ATTACKS},
-    **dict.fromkeys(
-        ("jittered_alie", "jittered_ipm", "jittered_mimic"),
-        {"collusion", "honest_updates", "global_deltas", "copy_floor"},
-    ),
+    **{f"jittered_{name}": {"collusion", "honest_updates", "global_deltas", "copy_floor"} for name in NOISY},
 }
 """What a kind looks at over its first rounds; those that aren't named look at their own update alone."""
 

@@ -41,7 +41,7 @@ def test_help_names_every_command(subnet: CommandLine):
     """The front page of the command line lists what there is."""
     done = subnet.run("--help")
     assert done.returncode == 0
-    for command in ("demo", "simulate", "explain", "strategies", "ledger", "wallet"):
+    for command in ("demo", "simulate", "explain", "earnings", "strategies", "ledger", "wallet"):
         assert re.search(rf"^\s+{command}\s", done.stdout, re.MULTILINE)
 
 
@@ -123,7 +123,34 @@ def test_ledger_show_adds_up(played):
     shown = json.loads(subnet.run("ledger", "show", folder, "--json").stdout)
     assert sum(shown["balances"].values()) == 0
     assert -shown["balances"]["issuance"] == result["supply"]["minted"]
-    assert "issuance" in subnet.run("ledger", "show", folder).stdout
+    words = subnet.run("ledger", "show", folder).stdout
+    assert "issuance" in words
+    assert "pending" in words
+    for hotkey, one in shown["earnings"].items():
+        assert one["pending"] == shown["balances"][f"pending:{hotkey}"]
+        assert hotkey[:12] in words
+
+
+def test_earnings_tell_vested_from_pending_and_when_it_is_released(played):
+    """By default nothing is released in five rounds; each round's pay has its release 20 rounds later."""
+    subnet, result, folder = played
+    best = result["participants"][0]
+    told = json.loads(subnet.run("earnings", folder, best["hotkey"][:10], "--json").stdout)
+    assert (told["round"], told["vesting"], told["unit"]) == (5, 20, "BLOB")
+    [one] = told["participants"]
+    assert (one["vested"], one["pending"], one["voided"]) == (0, best["reward"], 0)
+    rewards = {entry["round"]: entry["rewards"].get(best["hotkey"], 0) for entry in result["rounds"]}
+    assert {found["round"] - 20: found["amount"] for found in one["releases"]} == {
+        number: reward for number, reward in rewards.items() if reward
+    }
+    words = subnet.run("earnings", folder, best["hotkey"][:10]).stdout
+    assert "released in round" in words
+    assert "pending for 20 rounds" in words
+    explained = subnet.run("explain", folder, 5, best["hotkey"][:10]).stdout
+    assert ("pending until round 25" in explained) == bool(rewards[5])
+    nobody = subnet.run("earnings", folder, "zz")
+    assert nobody.returncode == 3
+    assert "'zz'" in nobody.stderr
 
 
 def test_ledger_verify_exits_1_when_an_amount_was_changed(played, tmp_path: Path):

@@ -97,8 +97,8 @@ def test_flwr_run_trains_and_pays_real_nodes(federation: tuple[CommandLine, list
             assert {entry.status for entry in entries} == {"accepted"}
             assert row.minted > 0
         balances = ledger.balances()
-    assert {account for account in balances if account.startswith("participant:")} == {
-        f"participant:{hotkey}" for hotkey in hotkeys
+    assert {account for account in balances if account.startswith("pending:")} == {
+        f"pending:{hotkey}" for hotkey in hotkeys
     }
     explained = subnet.run("explain", folder, 2, hotkeys[0][:12])
     assert explained.returncode == 0, explained.stderr

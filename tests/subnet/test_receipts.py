@@ -8,6 +8,7 @@ import pytest
 from subnet.receipts import REASONS, ZERO_BECAUSE, explain
 from tokenomics import Token
 from tokenomics.canonical import canonical_json
+from tokenomics.ledger import Payout
 
 TOKEN = Token("TOY")
 
@@ -43,6 +44,25 @@ def test_a_reward_is_told_with_its_share(season):
     assert f"over {receipt['payable']['n_rounds']} rounds" in found["window"]
     assert found["copy rule"] == "no earlier contribution like it"
     assert "passed" in found["free-ride gate"]
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("paid", "paid at once"),
+        ("pending", "pending until round 22"),
+        ("released", "released in round 22"),
+        ("voided", "voided in round 22"),
+    ],
+)
+def test_what_came_of_a_reward_is_told_after_it(season, state, said):
+    """The ledger's word on a reward stands below it; without a reward there is nothing to tell."""
+    payout = Payout(state=state, round=22)
+    paid = receipt_of(season, "honest") | {"reward": 5, "participants_pool": 6}
+    lines = explain(paid, TOKEN, payout)
+    assert [heading for heading, _ in lines[-3:]] == ["reward", "payout", "what to change"]
+    assert lines[-2][1].startswith(said)
+    assert "payout" not in dict(explain(receipt_of(season, "nan"), TOKEN, payout))
 
 
 @pytest.mark.parametrize(

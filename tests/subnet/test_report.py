@@ -43,16 +43,40 @@ def test_amounts_are_whole_base_units(whole):
 
 
 def test_sums_agree_with_the_ledger(whole, season):
-    """Rewards by participant are its balance, and what was minted is the ledger's supply."""
+    """Rewards by participant are its balances, and what was minted is the ledger's supply."""
     balances = season.fixture.ledger.balances()
     for one in whole["participants"]:
-        assert one["reward"] == balances.get(f"participant:{one['hotkey']}", 0)
+        assert one["vested"] == balances.get(f"participant:{one['hotkey']}", 0)
+        assert one["pending"] == balances.get(f"pending:{one['hotkey']}", 0)
+        assert one["reward"] == one["vested"] + one["pending"] + one["voided"]
         assert one["reward"] == sum(played["rewards"].get(one["hotkey"], 0) for played in whole["rounds"])
     assert whole["supply"]["minted"] == season.fixture.ledger.minted == -balances["issuance"]
     assert whole["supply"]["minted"] == sum(played["minted"] for played in whole["rounds"])
     assert sum(one["share"] for one in whole["participants"]) == pytest.approx(1.0)
     assert whole["ledger"] == {"ok": True, "head": season.fixture.ledger.head}
     assert whole["supply"]["unit"] == "TOY"
+    assert (whole["supply"]["burned"], whole["vesting"]) == (0, 20)
+
+
+def test_earnings_are_as_of_the_last_round_reported(game):
+    """Round 4 releases round 2's pay, and round 5's strike burns what a cheat had pending; before that, nothing is."""
+    played = game("honest=4,on_off_poison:100=1", scoring={"vesting": 2, "strike_z": 0.0})
+    played.play(5)
+    (turncoat,) = played.of_kind("on_off_poison")
+
+    def as_of(n_rounds):
+        told = report(played.fixture.store.root, kinds=played.kinds, n_rounds=n_rounds, seconds=0)
+        [found] = [one for one in told["participants"] if one["hotkey"] == turncoat]
+        assert told["supply"]["burned"] == found["voided"]
+        return found
+
+    paid = [played.report(number).receipts[turncoat]["reward"] for number in (1, 2, 3, 4)]
+    for n_rounds, vested, pending, voided in ((4, 2, 2, 0), (5, 2, 0, 2)):
+        found = as_of(n_rounds)
+        assert found["reward"] == sum(paid)
+        assert found["vested"] == sum(paid[:vested])
+        assert found["pending"] == (sum(paid[2:]) if pending else 0)
+        assert found["voided"] == (sum(paid[2:]) if voided else 0)
 
 
 def test_participants_are_the_cast_by_reward(whole, season):

@@ -179,9 +179,9 @@ def test_the_summary_adds_up(season, outcomes):
     assert found["scorers"] == [OWN, "individual", "shapley", "cosine"]
     assert found["own_scorer"] == OWN
     assert found["exact"] is True
-    balances = season.fixture.ledger.balances()
+    earnings = season.fixture.ledger.earnings()
     for one in found["participants"]:
-        assert one["paid"] == balances.get(f"participant:{one['hotkey']}", 0)
+        assert one["paid"] == (earnings[one["hotkey"]].paid if one["hotkey"] in earnings else 0)
         assert one["kind"] == season.kinds[one["hotkey"]]
         assert one["share"][OWN] == one["paid_share"]
     for name in found["scorers"]:

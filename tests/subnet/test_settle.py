@@ -7,19 +7,17 @@ from subnet.state import restore
 from subnet.strategy import drawn_batches
 from tokenomics import Amount, Shares
 from tokenomics.canonical import content_hash
-from tokenomics.ledger import verify_ledger
+from tokenomics.ledger import Earnings, verify_ledger
 
 ROUNDS = [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("number", ROUNDS)
 def test_rewards_on_receipts_are_the_ledgers_postings(season, number):
-    """Every participant's posting is its receipt's reward, and who has no reward has no posting."""
+    """Every participant's posting, pending at first, is its receipt's reward; who has no reward has no posting."""
     report, postings = season.report(number), season.fixture.ledger.postings(number)
     posted = {
-        one.account.removeprefix("participant:"): one.amount
-        for one in postings
-        if one.account.startswith("participant:")
+        one.account.removeprefix("pending:"): one.amount for one in postings if one.account.startswith("pending:")
     }
     assert posted == report.rewards
     assert sum(one.amount for one in postings) == 0
@@ -70,16 +68,17 @@ def test_the_ledger_verifies(season):
 
 @pytest.mark.parametrize("number", ROUNDS)
 def test_scores_are_those_of_the_receipts_own_numbers(season, number):
-    """From the counted credits on this and earlier receipts the payable window is recomputed."""
+    """From the counted credits on this and earlier receipts, harm counting four times, the window is recomputed."""
     rules = season.fixture.spec.scoring
     report = season.report(number)
     for hotkey, receipt in report.receipts.items():
         if receipt["payable"] is None:
             continue
         past = [season.report(earlier).receipts[hotkey]["counted"] for earlier in range(1, number + 1)]
-        credit = sum(one["credit"] for one in past if one)
+        harmful = [one for one in past if one and one["credit"] < rules.negative_z * one["standard_error"]]
+        credit = sum(one["credit"] for one in past if one) + 3 * sum(one["credit"] for one in harmful)
         error = sum(one["standard_error"] ** 2 for one in past if one) ** 0.5
-        assert receipt["payable"]["credit"] == pytest.approx(credit, abs=1e-15)
+        assert receipt["payable"]["credit"] == pytest.approx(credit, abs=1e-12)
         if not receipt["zero_because"]:
             band = credit - rules.kappa * error
             assert receipt["score"] + receipt["payable"]["cut"] == pytest.approx(band / SCORE_UNIT, abs=1)
@@ -126,7 +125,10 @@ def test_a_share_above_the_cap_isnt_minted(game):
 def test_a_supply_schedule_pays_by_what_was_minted(game):
     """By supply, the emission halves once half of the cap is minted."""
     played = game(
-        "honest=2", token={"schedule": "supply", "cap": "250", "interval": None}, split={"owner": 0, "validator": 0}
+        "honest=2",
+        token={"schedule": "supply", "cap": "250", "interval": None},
+        split={"owner": 0, "validator": 0},
+        validation={"tolerance": 10.0},  # no round is refused
     )
     played.play(3)
     assert [row.emission for row in played.fixture.ledger.rounds()][:2] == [100 * 10**9] * 2
@@ -159,6 +161,56 @@ def test_a_suspension_outlives_a_restart(game):
     (flip,) = played.of_kind("sign_flip")
     played.session.state = restore(played.fixture)
     assert played.play().receipts[flip]["reason"] == "suspended"
+
+
+TURNCOAT = "honest=4,on_off_poison:100=1"
+"""Honest for four rounds and paid as that, then a reversed update of a hundred times the size."""
+STRICT = {"strike_z": 0.0}
+"""Any harm of such a size is a strike, also where the model has converged so far that it lies within the noise."""
+
+
+def test_a_strike_burns_the_pay_that_was_still_pending(game):
+    """With a vesting of 2, rounds 1 and 2 were released before the strike in 5; rounds 3 and 4 are burned."""
+    played = game(TURNCOAT, scoring=STRICT | {"vesting": 2})
+    (turncoat,) = played.of_kind("on_off_poison")
+    rewards = [played.play().receipts[turncoat]["reward"] for _ in range(4)]
+    assert all(rewards)
+    receipt = played.play().receipts[turncoat]
+    assert (receipt["strike"], receipt["reward"]) == (True, 0)
+    ledger = played.fixture.ledger
+    assert [entry.hotkey for entry in ledger.receipts(5) if entry.struck] == [turncoat]
+    assert ledger.balances()["burn"] == rewards[2] + rewards[3]
+    assert ledger.earnings()[turncoat] == Earnings(vested=sum(rewards[:2]), pending=0, voided=sum(rewards[2:]))
+    played.play(2)
+    for hotkey in played.of_kind("honest"):
+        earned = [played.report(number).receipts[hotkey]["reward"] for number in range(1, 8)]
+        assert ledger.earnings()[hotkey] == Earnings(vested=sum(earned[:5]), pending=sum(earned[5:]), voided=0)
+    assert ledger.balances()["issuance"] == -sum(row.minted for row in ledger.rounds())
+    assert verify_ledger(ledger.path, validator=played.fixture.keypair.public).errors == []
+
+
+def test_under_the_default_such_a_cheat_keeps_nothing(game):
+    """Pay is pending for 20 rounds, so everything that it earned in four is voided by the fifth."""
+    played = game(TURNCOAT, scoring=STRICT)
+    played.play(5)
+    (turncoat,) = played.of_kind("on_off_poison")
+    found = played.fixture.ledger.earnings()[turncoat]
+    assert (found.vested, found.pending) == (0, 0)
+    assert found.voided > 0
+
+
+def test_a_restart_in_the_middle_of_vesting_gives_the_same_ledger(open_game, tmp_path):
+    """A run that is opened anew before rounds 3, 4 and 6 ends as an unbroken one, byte for byte."""
+
+    def dump(name, *parts):
+        for n_rounds in parts:
+            with open_game(tmp_path / name, TURNCOAT, scoring=STRICT | {"vesting": 2}) as played:
+                played.session.state = restore(played.fixture)
+                played.play(n_rounds)
+                lines = list(played.fixture.ledger.dump())
+        return lines
+
+    assert dump("broken", 2, 1, 2, 2) == dump("whole", 7)
 
 
 @pytest.mark.parametrize("number", ROUNDS)

@@ -83,9 +83,11 @@ def values_of(section):
             "share_cap": 2.0,
             "recent_share": 0.2,
             "negative_z": -1.0,
+            "negative_weight": 2.0,
             "strike_norm_ratio": 7.0,
             "strike_z": -3.0,
             "suspension": 4,
+            "vesting": 3,
         },
         "token": {"symbol": "NEW", "decimals": 3, "emission": "7", "interval": 3},
         "split": {"owner": 1, "validator": 1, "participants": 1},
@@ -253,3 +255,29 @@ def test_a_path_to_nothing_is_a_spec_error(tmp_path):
     with pytest.raises(SpecError, match=r"no subnet\.toml at") as caught:
         load_spec(tmp_path / "nowhere")
     assert "examples/digits" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("preset", "cap", "written"),
+    [
+        ("bitcoin", 2_099_999_997_690_000, 'decimals = 8\nemission = "50"\ninterval = 210000'),
+        ("bittensor", 21_000_000 * 10**9, 'schedule = "supply"\nemission = "1"\ncap = "21000000"'),
+    ],
+)
+def test_a_preset_means_the_keys_that_it_stands_for(preset, cap, written):
+    """The schedule is the published one, and the hash that of the keys written out; written keys count more."""
+    head = '[subnet]\nname = "x"\ntask = "a.b:C"\n[token]\nsymbol = "X"\n'
+    spec = parsed(f'{head}preset = "{preset}"')
+    assert spec.token.build().cap == cap
+    assert spec.hash == parsed(head + written).hash
+    assert parsed(f'{head}preset = "{preset}"\nemission = "25"').token.emission == "25"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [('preset = "doge"', "preset 'doge' isn't known"), ('preset = "bitcoin"\nschedule = "supply"', "halves by height")],
+)
+def test_a_preset_that_wont_do_is_refused(text, said):
+    """An unknown one, and one with the other kind of schedule."""
+    with pytest.raises(SpecError, match=said):
+        parsed(f'[subnet]\nname = "x"\ntask = "a.b:C"\n[token]\nsymbol = "X"\n{text}')

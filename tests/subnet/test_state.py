@@ -130,7 +130,7 @@ def test_the_totals_are_those_of_all_receipts(long_run):
     history = History()
     for number in range(1, 8):
         report = long_run.report(number)
-        history = history.then(past_round(report.record, report.receipts), keep=2)
+        history = history.then(past_round(report.record, report.receipts), long_run.fixture.spec.scoring)
         check_earlier(report.record, history)
     assert history == long_run.state.history
     assert history.totals

@@ -3,7 +3,8 @@
 ```
 records.py      what goes in and comes out          planning.py     from scores to a sealed round, pure
 schema.py       tables and triggers                 rows.py         reading and writing rows
-connection.py   SQLite, and its errors in words     checkpoint.py   the signed end, in a file of its own
+vesting.py      pay that is pending, pure           checkpoint.py   the signed end, in a file of its own
+connection.py   SQLite, and its errors in words
 store.py        Ledger                              verify.py, integrity.py   recompute everything
 ```
 """
@@ -13,11 +14,15 @@ from tokenomics.ledger.planning import RoundPlan, plan_round
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement, Status
 from tokenomics.ledger.store import Ledger, rewrite_checkpoint
 from tokenomics.ledger.verify import Verification, verify_ledger
+from tokenomics.ledger.vesting import Earnings, Payout, Pending
 
 __all__ = [
     "Checkpoint",
+    "Earnings",
     "Genesis",
     "Ledger",
+    "Payout",
+    "Pending",
     "Posting",
     "ReceiptEntry",
     "RoundPlan",

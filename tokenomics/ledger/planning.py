@@ -1,5 +1,6 @@
 """From scores to a sealed round: pure functions that settling and verifying share."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ from tokenomics.canonical import canonical_json, sha256_hex
 from tokenomics.emission import HeightSchedule
 from tokenomics.errors import LedgerConflictError, LedgerError
 from tokenomics.ledger.records import ISSUANCE, Genesis, Posting, ReceiptEntry, RoundRow, Settlement
+from tokenomics.ledger.vesting import PARTICIPANT_PREFIX, PENDING_PREFIX, Movement, Pending, earner, moved_on
 from tokenomics.merkle import merkle_root
 from tokenomics.split import RoundSplit, divide_round
 
@@ -80,7 +82,7 @@ def plan_round(
 
 def genesis_tip(genesis: Genesis) -> Tip:
     """Return the tip of a ledger without rounds."""
-    head = sha256_hex(b"flower-subnet/ledger-genesis/v1\x00" + canonical_json(genesis.to_dict()))
+    head = sha256_hex(b"flower-subnet/ledger-genesis/v2\x00" + canonical_json(genesis.to_dict()))
     return Tip(round=0, head=head, model_hash=genesis.model_hash, supply=0)
 
 
@@ -103,12 +105,13 @@ def check_follows(tip: Tip, settlement: Settlement) -> None:
         )
 
 
-def seal(genesis: Genesis, tip: Tip, settlement: Settlement) -> SealedRound:
+def seal(genesis: Genesis, tip: Tip, settlement: Settlement, pending: Pending) -> SealedRound:
     """Compute everything that the ledger records of a round, but for the signature.
 
     Args:
         genesis: the ledger's first row.
         tip: where the ledger ends.
+        pending: what is pending there.
         settlement: what to settle; that it builds on the tip is `check_follows`'s business.
 
     Raises:
@@ -123,7 +126,15 @@ def seal(genesis: Genesis, tip: Tip, settlement: Settlement) -> SealedRound:
         unpaid_score=settlement.unpaid_score,
         pays=settlement.pays,
     )
-    postings = _postings(genesis, plan.split)
+    struck = {entry.hotkey for entry in receipts if entry.struck}
+    movements = [
+        *_emitted(genesis, plan.split),
+        *moved_on(pending, plan.round, vesting=genesis.vesting, struck=struck),
+    ]
+    postings = tuple(
+        Posting(position=position, account=account, kind=kind, amount=amount)
+        for position, (account, kind, amount) in enumerate(movements)
+    )
     row = RoundRow(
         round=plan.round,
         era=plan.era,
@@ -151,7 +162,7 @@ def seal(genesis: Genesis, tip: Tip, settlement: Settlement) -> SealedRound:
 def head_of(previous: str, row: RoundRow, receipts: Sequence[ReceiptEntry], postings: Sequence[Posting]) -> str:
     """Return the link of the hash chain: the hash of a round's whole content and of the head before."""
     content = {"previous": previous, **round_content(row, receipts, postings)}
-    return sha256_hex(b"flower-subnet/ledger-round/v1\x00" + canonical_json(content))
+    return sha256_hex(b"flower-subnet/ledger-round/v2\x00" + canonical_json(content))
 
 
 def round_content(row: RoundRow, receipts: Sequence[ReceiptEntry], postings: Sequence[Posting]) -> dict[str, Any]:
@@ -167,6 +178,10 @@ def invariant_problems(
     problems = []
     if total := sum(posting.amount for posting in postings):
         problems.append(f"its postings sum to {total}, not 0")
+    sums: Counter[str] = Counter()
+    for posting in postings:
+        sums[posting.kind] += posting.amount
+    problems += [f"its {kind} postings sum to {sums[kind]}, not 0" for kind in ("release", "void") if sums[kind]]
     issued = -sum(posting.amount for posting in postings if posting.account == ISSUANCE)
     if issued != row.minted:
         problems.append(f"its postings issue {issued}, but it says that it minted {row.minted}")
@@ -177,20 +192,20 @@ def invariant_problems(
     paid = [(posting.account, posting.kind) for posting in postings]
     if len(paid) != len(set(paid)):
         problems.append("an account is paid twice")
-    earners = {f"participant:{entry.hotkey}" for entry in receipts if entry.status == "accepted" and entry.score}
-    for account, _ in paid:
-        if account.startswith("participant:") and account not in earners:
+    earners = {
+        earner(entry.hotkey, vesting=genesis.vesting)
+        for entry in receipts
+        if entry.status == "accepted" and entry.score
+    }
+    for account, kind in paid:
+        if kind == "emission" and account.startswith((PARTICIPANT_PREFIX, PENDING_PREFIX)) and account not in earners:
             problems.append(f"{account} is paid without an accepted receipt")
     return problems
 
 
-def _postings(genesis: Genesis, split: RoundSplit) -> tuple[Posting, ...]:
+def _emitted(genesis: Genesis, split: RoundSplit) -> list[Movement]:
     """Write a division down in double entry: issuance first, and nothing for whoever gets nothing."""
-    movements = [(ISSUANCE, -split.minted), (f"owner:{genesis.owner}", split.owner)]
-    movements.append((f"validator:{genesis.validator}", split.validator))
-    movements += [(f"participant:{hotkey}", amount) for hotkey, amount in split.participants.items()]
-    moved = [(account, amount) for account, amount in movements if amount]
-    return tuple(
-        Posting(position=position, account=account, kind="emission", amount=amount)
-        for position, (account, amount) in enumerate(moved)
-    )
+    moved = [(ISSUANCE, -split.minted), (f"owner:{genesis.owner}", split.owner)]
+    moved.append((f"validator:{genesis.validator}", split.validator))
+    moved += [(earner(hotkey, vesting=genesis.vesting), amount) for hotkey, amount in split.participants.items()]
+    return [(account, "emission", amount) for account, amount in moved if amount]

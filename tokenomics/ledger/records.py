@@ -15,6 +15,9 @@ Status = Literal["accepted", "rejected", "missing"]
 STATUSES: Final = ("accepted", "rejected", "missing")
 ISSUANCE: Final = "issuance"
 """The account that every new base unit comes from; its balance is minus what was minted."""
+MAX_VESTING: Final = 10_000
+"""The most rounds for which pay can be pending."""
+_GENESIS_VERSION: Final = 2
 
 _GENESIS_FIELDS: Final = {
     "version",
@@ -25,6 +28,7 @@ _GENESIS_FIELDS: Final = {
     "token",
     "schedule",
     "shares",
+    "vesting",
     "model_hash",
     "validation_root",
     "created_at",
@@ -43,6 +47,7 @@ class Genesis:
         token: what is paid.
         schedule: what each round may mint; its cap must fit 64 bits.
         shares: how that is divided before scores matter.
+        vesting: rounds after which participants' pay is theirs, 0 to 10,000; 0 pays at once.
         model_hash: hash of the model that round 1 starts from.
         validation_root: Merkle root of the secret validation data.
         created_at: Unix time in seconds.
@@ -59,6 +64,7 @@ class Genesis:
     token: Token
     schedule: Schedule
     shares: Shares
+    vesting: int
     model_hash: str
     validation_root: str
     created_at: int
@@ -71,13 +77,14 @@ class Genesis:
         for name, kind in (("token", Token), ("schedule", HeightSchedule | SupplySchedule), ("shares", Shares)):
             if not isinstance(getattr(self, name), kind):
                 raise LedgerError(f"{name} is {getattr(self, name)!r:.80}, not a {name}", remedy="see `Genesis`")
+        check_integer("vesting", self.vesting, maximum=MAX_VESTING, error=LedgerError)
         check_integer("created_at", self.created_at, error=LedgerError)
         check_integer("the schedule's cap", self.schedule.cap, error=AmountError)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as plain data, whose canonical bytes are hashed and stored."""
         return {
-            "version": 1,
+            "version": _GENESIS_VERSION,
             **{name: getattr(self, name) for name in _GENESIS_FIELDS - {"version", "token", "schedule", "shares"}},
             "token": asdict(self.token),
             "schedule": schedule_to_dict(self.schedule),
@@ -91,8 +98,9 @@ class Genesis:
         Raises:
             TokenomicsError: a field is missing, unknown or out of range.
         """
-        if not isinstance(data, dict) or set(data) != _GENESIS_FIELDS or data["version"] != 1:
-            raise LedgerError("the genesis hasn't exactly the fields of version 1", remedy="restore it from a backup")
+        if not isinstance(data, dict) or set(data) != _GENESIS_FIELDS or data["version"] != _GENESIS_VERSION:
+            message = f"the genesis hasn't exactly the fields of version {_GENESIS_VERSION}"
+            raise LedgerError(message, remedy="restore it from a backup")
         parts = {"token": {"symbol", "decimals"}, "shares": {"owner", "validator", "participants"}}
         for name, fields in parts.items():
             if not isinstance(data[name], dict) or set(data[name]) != fields:
@@ -115,6 +123,7 @@ class ReceiptEntry:
         receipt_hash: content hash of the receipt that explains the score.
         status: what became of the contribution.
         score: the payable score, 0 to 2**63 - 1; positive only for an accepted contribution.
+        struck: whether the contribution was a strike, which voids the hotkey's pending pay; such a one has no score.
 
     Raises:
         LedgerError: a field is out of range.
@@ -124,6 +133,7 @@ class ReceiptEntry:
     receipt_hash: str
     status: Status
     score: int
+    struck: bool
 
     def __post_init__(self) -> None:
         check_hex("hotkey", self.hotkey, error=LedgerError)
@@ -135,6 +145,13 @@ class ReceiptEntry:
             raise LedgerError(
                 f"hotkey {self.hotkey[:12]} has score {self.score}, but its contribution is {self.status}",
                 remedy="give a score of 0, or accept the contribution",
+            )
+        if not isinstance(self.struck, bool):
+            raise LedgerError(f"struck is {self.struck!r:.80}, neither True nor False", remedy="give a bool")
+        if self.struck and self.score:
+            raise LedgerError(
+                f"hotkey {self.hotkey[:12]} is struck, but has score {self.score}",
+                remedy="a strike earns nothing: give a score of 0",
             )
 
 
@@ -191,9 +208,9 @@ class Posting:
     position: int
     """0, 1, ... within the round."""
     account: str
-    """`issuance`, `owner:ID`, `validator:HOTKEY` or `participant:HOTKEY`."""
+    """`issuance`, `owner:ID`, `validator:HOTKEY`, `pending:HOTKEY`, `participant:HOTKEY` or `burn`."""
     kind: str
-    """What it is for; so far always `emission`."""
+    """What it is for: `emission`, `release` of what was pending, or `void`."""
     amount: int
     """Base units."""
 

@@ -1,16 +1,20 @@
 """Reading the ledger's rows, within a transaction that the caller opened."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Table, func, insert, or_, select
 
 from tokenomics.errors import LedgerCorruptError
 from tokenomics.ledger import schema
 from tokenomics.ledger.planning import SealedRound, Tip, genesis_tip
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow
+from tokenomics.ledger.vesting import NOTHING_PENDING, PARTICIPANT_PREFIX, PENDING_PREFIX, Earnings, Pending
 
 PAGE_SIZE: Final = 256
 """Rounds read at a time."""
@@ -84,7 +88,7 @@ def read_receipts(connection: Connection, number: int, hotkey: str | None = None
     query = select(table).where(table.c.round == number).order_by(table.c.hotkey)
     if hotkey is not None:
         query = query.where(table.c.hotkey == hotkey)
-    return [ReceiptEntry(**_without_round(row)) for row in connection.execute(query).mappings()]
+    return [ReceiptEntry(**_without_round(_with_bool(row, "struck"))) for row in connection.execute(query).mappings()]
 
 
 def read_postings(connection: Connection, number: int) -> list[Posting]:
@@ -96,6 +100,58 @@ def read_postings(connection: Connection, number: int) -> list[Posting]:
     table = schema.postings
     query = select(table).where(table.c.round == number).order_by(table.c.position)
     return [Posting(**_without_round(row)) for row in connection.execute(query).mappings()]
+
+
+def read_pending(
+    connection: Connection, genesis: Genesis, height: int, *, struck: Collection[str] | None = None
+) -> Pending:
+    """Return what is pending after round `height`, from the postings of the last rounds.
+
+    Args:
+        connection: within a transaction.
+        genesis: for its vesting.
+        height: the last settled round.
+        struck: read no more than the next settlement needs, in which these hotkeys are struck; everything when None.
+    """
+    found = NOTHING_PENDING
+    if not genesis.vesting:
+        return found
+    table, first = schema.postings, height - genesis.vesting + 1
+    query = select(table.c.round, table.c.account, table.c.kind, table.c.amount).order_by(table.c.round)
+    query = query.where(table.c.round.between(first, height), _has_prefix(table, PENDING_PREFIX))
+    if struck is not None:
+        accounts = [f"{PENDING_PREFIX}{hotkey}" for hotkey in struck]
+        query = query.where(or_(table.c.round == first, table.c.kind == "void", table.c.account.in_(accounts)))
+    for number, rows in groupby(connection.execute(query), key=itemgetter(0)):
+        found = found.after(number, (row[1:] for row in rows), vesting=genesis.vesting)
+    return found
+
+
+def read_earnings(connection: Connection, height: int) -> dict[str, Earnings]:
+    """Return what came of everybody's pay in the rounds up to `height`, by hotkey."""
+    table = schema.postings
+    sums: dict[str, Counter[str]] = {}
+    for prefix in (PENDING_PREFIX, PARTICIPANT_PREFIX):
+        query = select(table.c.account, table.c.kind, func.sum(table.c.amount))
+        query = query.where(table.c.round <= height, _has_prefix(table, prefix))
+        for account, kind, amount in connection.execute(query.group_by(table.c.account, table.c.kind)):
+            found = sums.setdefault(account.removeprefix(prefix), Counter())
+            found["vested" if prefix == PARTICIPANT_PREFIX else "pending"] += amount
+            if kind == "void":
+                found["voided"] -= amount
+    return {
+        hotkey: Earnings(vested=found["vested"], pending=found["pending"], voided=found["voided"])
+        for hotkey, found in sorted(sums.items())
+    }
+
+
+def read_voiding(connection: Connection, hotkey: str, first: int, last: int) -> int | None:
+    """Return the first of some rounds that voided a hotkey's pending pay; None where none did."""
+    table = schema.postings
+    voided = table.c.round.between(first, last) & (table.c.kind == "void")
+    query = select(func.min(table.c.round)).where(voided, table.c.account == f"{PENDING_PREFIX}{hotkey}")
+    found: int | None = connection.execute(query).scalar()
+    return found
 
 
 def read_balances(connection: Connection) -> dict[str, int]:
@@ -116,11 +172,12 @@ def write_round(connection: Connection, sealed: SealedRound) -> None:
     """Write a round: receipts, then the postings that they justify, then the row that seals both."""
     number = sealed.row.round
     fields = {
-        schema.receipts: ("hotkey", "receipt_hash", "status", "score"),
+        schema.receipts: ("hotkey", "receipt_hash", "status", "score", "struck"),
         schema.postings: ("position", "account", "kind", "amount"),
     }
     for table, records in ((schema.receipts, sealed.receipts), (schema.postings, sealed.postings)):
         written = [{"round": number, **{name: getattr(record, name) for name in fields[table]}} for record in records]
+        written = [row | {"struck": int(row["struck"])} if "struck" in row else row for row in written]
         if written:
             connection.execute(insert(table), written)
     row = {column.name: getattr(sealed.row, column.name) for column in schema.rounds.columns}
@@ -128,8 +185,16 @@ def write_round(connection: Connection, sealed: SealedRound) -> None:
 
 
 def _round_row(row: Mapping[Any, Any]) -> RoundRow:
-    # only 0 and 1 are bools: anything else stays as it is, and is refused by the record
-    return RoundRow(**{**row, "pays": {0: False, 1: True}.get(row["pays"], row["pays"])})
+    return RoundRow(**_with_bool(row, "pays"))
+
+
+def _with_bool(row: Mapping[Any, Any], name: str) -> dict[str, Any]:
+    """Return a row with its column of 0 or 1 as a bool; anything else stays as it is, and is refused by the record."""
+    return {**row, name: {0: False, 1: True}.get(row[name], row[name])}
+
+
+def _has_prefix(table: Table, prefix: str) -> ColumnElement[bool]:
+    return func.substr(table.c.account, 1, len(prefix)) == prefix
 
 
 def _without_round(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 """The ledger's tables, and the triggers that keep them append-only whoever writes to the file."""
+# ruff: noqa: S608 - the statements are put together from this file's own constants
 
 from typing import Final
 
@@ -16,7 +17,7 @@ from sqlalchemy import (
     event,
 )
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Kept in the file's `user_version`."""
 
 metadata: Final = MetaData()
@@ -79,8 +80,10 @@ receipts: Final = Table(
     _text("receipt_hash"),
     _text("status"),
     _integer("score"),
+    _integer("struck"),
     CheckConstraint("status IN ('accepted', 'rejected', 'missing')"),
-    CheckConstraint("score = 0 OR (score > 0 AND status = 'accepted')"),
+    CheckConstraint("score = 0 OR (score > 0 AND status = 'accepted' AND struck = 0)"),
+    CheckConstraint("struck IN (0, 1)"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -94,6 +97,7 @@ postings: Final = Table(
     _text("kind"),
     _integer("amount"),
     UniqueConstraint("round", "account", "kind"),
+    CheckConstraint("kind IN ('emission', 'release', 'void')"),
     CheckConstraint("amount <> 0"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
@@ -102,11 +106,24 @@ postings: Final = Table(
 
 _UNBALANCED: Final = (
     "(SELECT coalesce(sum(amount), 0) FROM postings WHERE round = NEW.round) <> 0 OR "
-    "(SELECT coalesce(sum(amount), 0) FROM postings WHERE round = NEW.round AND amount > 0) <> NEW.minted"
+    "(SELECT coalesce(sum(amount), 0) FROM postings WHERE round = NEW.round AND kind = 'emission' AND amount > 0)"
+    " <> NEW.minted"
 )
+_HOTKEY: Final = "substr(NEW.account, instr(NEW.account, ':') + 1)"
+_IS_PENDING: Final = "substr(NEW.account, 1, 8) = 'pending:'"
+_IS_PARTICIPANT: Final = "substr(NEW.account, 1, 12) = 'participant:'"
 _UNEARNED: Final = (
-    "substr(NEW.account, 1, 12) = 'participant:' AND NOT EXISTS (SELECT 1 FROM receipts WHERE round = NEW.round"
-    " AND hotkey = substr(NEW.account, 13) AND status = 'accepted' AND score > 0)"
+    f"NEW.kind = 'emission' AND ({_IS_PENDING} OR {_IS_PARTICIPANT}) AND NOT EXISTS (SELECT 1 FROM receipts"
+    f" WHERE round = NEW.round AND hotkey = {_HOTKEY} AND status = 'accepted' AND score > 0)"
+)
+_NOT_PENDING: Final = (
+    f"NEW.kind = 'release' AND NOT ({_IS_PENDING} AND NEW.amount < 0 OR {_IS_PARTICIPANT} AND EXISTS (SELECT 1"
+    f" FROM postings WHERE round = NEW.round AND account = 'pending:' || {_HOTKEY} AND kind = 'release'"
+    " AND amount = -NEW.amount))"
+)
+_NOT_STRUCK: Final = (
+    f"NEW.kind = 'void' AND NOT (NEW.account = 'burn' AND NEW.amount > 0 OR {_IS_PENDING} AND NEW.amount < 0"
+    f" AND EXISTS (SELECT 1 FROM receipts WHERE round = NEW.round AND hotkey = {_HOTKEY} AND struck = 1))"
 )
 _SEALED: Final = "EXISTS (SELECT 1 FROM rounds WHERE round = NEW.round)"
 _OUT_OF_ORDER: Final = "NEW.round <> (SELECT coalesce(max(round), 0) + 1 FROM rounds)"
@@ -116,6 +133,8 @@ _RULES: Final = (
     ("rounds_in_order", f"INSERT ON rounds WHEN {_OUT_OF_ORDER}", "rounds are settled in order"),
     ("rounds_balanced", f"INSERT ON rounds WHEN {_UNBALANCED}", "postings sum to zero and to what is minted"),
     ("postings_earned", f"INSERT ON postings WHEN {_UNEARNED}", "nobody is paid without an accepted receipt"),
+    ("postings_released", f"INSERT ON postings WHEN {_NOT_PENDING}", "what is released was pending"),
+    ("postings_voided", f"INSERT ON postings WHEN {_NOT_STRUCK}", "pay is voided by a strike"),
     ("receipts_sealed", f"INSERT ON receipts WHEN {_SEALED}", "a settled round is sealed"),
     ("postings_sealed", f"INSERT ON postings WHEN {_SEALED}", "a settled round is sealed"),
     *(

@@ -25,14 +25,18 @@ from tokenomics.ledger.rows import (
     PAGE_SIZE,
     GenesisRow,
     read_balances,
+    read_earnings,
     read_genesis,
+    read_pending,
     read_postings,
     read_receipts,
     read_rounds,
     read_tip,
+    read_voiding,
     tip_of,
     write_round,
 )
+from tokenomics.ledger.vesting import Earnings, Payout, Pending, payout
 
 
 class Ledger:
@@ -95,7 +99,7 @@ class Ledger:
             read_only: change nothing, for a reader beside a running validator.
 
         Raises:
-            LedgerError: there is no ledger, it is of a newer version, or it can't be read.
+            LedgerError: there is no ledger, it is of another version, or it can't be read.
             LedgerCorruptError: it is damaged, or rounds that its checkpoint names are missing.
         """
         if not path.is_file():
@@ -167,7 +171,9 @@ class Ledger:
         with transaction(self._engine, self.path, writes=True) as connection:
             tip = read_tip(connection, self.genesis)
             check_follows(tip, settlement)
-            sealed = seal(self.genesis, tip, settlement)
+            struck = {entry.hotkey for entry in settlement.entries if entry.struck}
+            pending = read_pending(connection, self.genesis, tip.round, struck=struck)
+            sealed = seal(self.genesis, tip, settlement, pending)
             head = sealed.row.head
             checkpoint = Checkpoint.sign(subnet=self.genesis.subnet, round=settlement.round, head=head, signer=signer)
             write_round(connection, replace(sealed, row=replace(sealed.row, signature=checkpoint.signature)))
@@ -206,6 +212,34 @@ class Ledger:
         """Return each account's balance in base units, by account. They sum to zero: issuance is minus the supply."""
         with transaction(self._engine, self.path) as connection:
             return read_balances(connection)
+
+    def pending(self, *, until: int | None = None) -> Pending:
+        """Return what was earned and isn't released yet, by round and hotkey.
+
+        Args:
+            until: as it was after this round; now when None.
+        """
+        with transaction(self._engine, self.path) as connection:
+            height = read_tip(connection, self.genesis).round
+            return read_pending(connection, self.genesis, height if until is None else min(until, height))
+
+    def earnings(self, *, until: int | None = None) -> dict[str, Earnings]:
+        """Return what is vested, pending and voided of everybody's pay, by hotkey.
+
+        Args:
+            until: as it was after this round; now when None.
+        """
+        with transaction(self._engine, self.path) as connection:
+            height = read_tip(connection, self.genesis).round
+            return read_earnings(connection, height if until is None else min(until, height))
+
+    def payout(self, round: int, hotkey: str) -> Payout:  # noqa: A002 - the field's term
+        """Return what came of what a settled round paid a participant: released, still pending, or voided."""
+        vesting = self.genesis.vesting
+        with transaction(self._engine, self.path) as connection:
+            height = read_tip(connection, self.genesis).round
+            voided_in = read_voiding(connection, hotkey, round + 1, round + vesting)
+        return payout(round, vesting=vesting, height=height, voided_in=voided_in)
 
     def dump(self) -> Iterator[bytes]:
         """Yield the whole ledger as canonical JSON lines: the genesis, then each round with receipts and postings.
@@ -287,7 +321,10 @@ def _first_row(engine: Engine, path: Path) -> GenesisRow:
         version = connection.exec_driver_sql("PRAGMA user_version").scalar()
         if version != schema.SCHEMA_VERSION:
             message = f"{path} has ledger version {version}, and this program knows {schema.SCHEMA_VERSION}"
-            raise LedgerError(message, remedy="give a ledger's file; a newer one needs a newer flower-subnet")
+            older = isinstance(version, int) and 0 < version < schema.SCHEMA_VERSION
+            remedy = "an older one is read by the flower-subnet that made it; play the run anew for this one"
+            newer = "give a ledger's file; a newer one needs a newer flower-subnet"
+            raise LedgerError(message, remedy=remedy if older else newer)
         return read_genesis(connection)
 
 

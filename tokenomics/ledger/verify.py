@@ -25,6 +25,7 @@ from tokenomics.ledger.rows import (
     read_rounds,
     tip_of,
 )
+from tokenomics.ledger.vesting import NOTHING_PENDING, Pending
 
 MAX_ERRORS: Final = 100
 """No more are reported: one change early in a long ledger could otherwise give millions."""
@@ -69,6 +70,8 @@ class _Check:
     errors: list[str] = field(default_factory=list)
     n_rounds: int = 0
     head: str = ""
+    pending: Pending = NOTHING_PENDING
+    """As it should be after the last round read: so a wrong posting is named in its own round only."""
 
     @contextlib.contextmanager
     def noting(self, where: str) -> Iterator[None]:
@@ -149,7 +152,9 @@ class _Check:
         )
         with self.noting(where):
             check_follows(tip, settlement)
-        sealed = seal(genesis, tip, settlement)
+        sealed = seal(genesis, tip, settlement, self.pending)
+        moved = [(posting.account, posting.kind, posting.amount) for posting in sealed.postings]
+        self.pending = self.pending.after(row.round, moved, vesting=genesis.vesting)
         for name in ("era", "emission", "minted", "unminted", "supply", "receipts_root"):
             recorded, expected = getattr(row, name), getattr(sealed.row, name)
             if recorded != expected:
@@ -184,11 +189,16 @@ class _Check:
 
 def _differences(recorded: list[Posting], expected: tuple[Posting, ...]) -> list[str]:
     """Say where postings differ from those that genesis and scores give."""
-    found = {posting.account: posting for posting in recorded}
-    due = {posting.account: posting for posting in expected}
-    problems = [f"{account} is paid {found[account].amount}, due nothing" for account in found.keys() - due.keys()]
-    problems += [f"{account} is paid nothing, due {due[account].amount}" for account in due.keys() - found.keys()]
-    for account in found.keys() & due.keys():
-        if found[account] != due[account]:
-            problems.append(f"{account} is paid {found[account].amount}, due {due[account].amount}")
+    found = {(posting.account, posting.kind): posting for posting in recorded}
+    due = {(posting.account, posting.kind): posting for posting in expected}
+    problems = []
+    for account, kind in found.keys() | due.keys():
+        is_posted, is_due = found.get((account, kind)), due.get((account, kind))
+        if is_posted != is_due:
+            posted = f"is paid {_amount(is_posted)}" if kind == "emission" else f"has {_amount(is_posted)} of {kind}"
+            problems.append(f"{account} {posted}, due {_amount(is_due)}")
     return sorted(problems)
+
+
+def _amount(posting: Posting | None) -> str:
+    return "nothing" if posting is None else f"{posting.amount} (posting {posting.position})"

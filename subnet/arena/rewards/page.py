@@ -72,7 +72,7 @@ def _summary(scorers: Sequence[Row]) -> str:
         for row in scorers
     )
     note = (
-        "Every cheat plays alone against the honest. Share: of all that participants were paid, the mean over the "
+        "Every cheat plays alone against the honest. Share: of all that participants keep, the mean over the "
         "cheats. Profit: a cheat's pay over an honest participant's; 1 is as much as honest work, 0 is nothing."
     )
     return (

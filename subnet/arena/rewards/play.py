@@ -3,7 +3,6 @@
 import logging
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,8 +40,9 @@ def play(cell: RewardCell) -> dict[str, Any]:
     """Play a cell and return what its ledger and receipts say; the same cell gives the same, but for the time.
 
     Returns:
-        `cheat_share` (the cheats' part of all that participants were paid), `profit` (a cheat's mean pay over an honest
-        participant's; None if no honest one was paid, or without cheats), `top_profit` (the best paid cheat's),
+        `cheat_share` (the cheats' part of all that participants keep: what rounds paid but for what strikes voided;
+        what is still pending in the end counts as kept), `profit` (a cheat's mean over an honest participant's; None if
+        no honest one keeps anything, or without cheats), `top_profit` (the best paid cheat's),
         `accuracy` (of the last model on held-out data), `honest_cv` (standard deviation of the honest ones' pay over
         its mean), `honest_starved` (part of them with under 5 % of that mean), `n_honest_struck` (strikes on honest
         ones), `n_refused` (rounds whose model was refused), `wall_s`.
@@ -84,18 +84,17 @@ def _scenario(cell: RewardCell, spec: Spec) -> Scenario:
 
 
 def _read(folder: Path, kinds: dict[str, str], *, cheat: str) -> dict[str, Any]:
-    earned: Counter[str] = Counter(dict.fromkeys(kinds, 0))
     struck, refused, accuracy = 0, 0, None
     with Ledger.open(folder / LEDGER_NAME, read_only=True) as ledger:
+        kept = dict.fromkeys(kinds, 0) | {key: one.vested + one.pending for key, one in ledger.earnings().items()}
         for row in ledger.rounds():
             report = read_round(ledger, Store(folder), row)
-            earned.update(report.rewards)
             struck += sum(one["strike"] for hotkey, one in report.receipts.items() if kinds[hotkey] == "honest")
             refused += not row.pays
             accuracy = report.record["val_accuracy_after"]
-    honest = [earned[hotkey] for hotkey, found in kinds.items() if found == "honest"]
-    cheats = [earned[hotkey] for hotkey, found in kinds.items() if found == cheat] if cheat != NO_CHEAT else []
-    usual, total = mean(honest), sum(earned.values())
+    honest = [kept[hotkey] for hotkey, found in kinds.items() if found == "honest"]
+    cheats = [kept[hotkey] for hotkey, found in kinds.items() if found == cheat] if cheat != NO_CHEAT else []
+    usual, total = mean(honest), sum(kept.values())
     return {
         "cheat_share": sum(cheats) / total if total else 0.0,
         "profit": mean(cheats) / usual if cheats and usual else None,

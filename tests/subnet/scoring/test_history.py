@@ -65,10 +65,15 @@ ROUNDS = st.lists(
 )
 
 
-def folded(rounds, keep):
+def keeping(n_rounds):
+    """Rules by which so many rounds are looked at one by one."""
+    return ScoringSection(window=n_rounds, history=0, suspension=0)
+
+
+def folded(rounds, rules):
     history = History()
     for one in rounds:
-        history = history.then(one, keep=keep)
+        history = history.then(one, rules)
     return history
 
 
@@ -80,7 +85,7 @@ def all_rounds(rounds, hotkey):
             credit = novel = variance = 0.0
         elif hotkey in one.credits:
             past = one.credits[hotkey]
-            credit += past.credit
+            credit += 4 * past.credit if past.credit < min(0, -2 * past.standard_error) else past.credit
             novel += past.novel
             variance += past.novel_standard_error**2
     return credit, novel, variance
@@ -89,11 +94,11 @@ def all_rounds(rounds, hotkey):
 @given(rounds=ROUNDS, keep=st.integers(1, 14))
 def test_sums_over_all_rounds_are_the_same_to_the_bit_however_few_are_kept(rounds, keep):
     """Whatever is folded, whoever was struck when: the same floats as from all rounds at once."""
-    history = folded(rounds, keep)
+    history = folded(rounds, keeping(keep))
     assert history.recent == tuple(rounds[-keep:])
     assert history.n_rounds == len(rounds)
     for hotkey in "abcd":
-        total = history.whole(hotkey)
+        total = history.whole(hotkey, keeping(keep))
         assert (total.credit, total.novel, total.novel_variance) == all_rounds(rounds, hotkey)
 
 
@@ -101,7 +106,7 @@ def test_sums_over_all_rounds_are_the_same_to_the_bit_however_few_are_kept(round
 def test_pay_and_suspensions_are_those_of_the_whole_past(rounds, window, recent, suspension):
     """With as many rounds as the rules ask for, every number on the receipts is the one without folding."""
     rules = ScoringSection(window=window, history=recent, suspension=suspension)
-    whole, short = folded(rounds, None), folded(rounds, rules.memory)
+    whole, short = folded(rounds, None), folded(rounds, rules)
     assert len(short.recent) <= max(window, recent, suspension)
     assert payable(short, "abcd", "abcd", rules) == payable(whole, "abcd", "abcd", rules)
     assert suspended(short, rules) == suspended(whole, rules)
@@ -110,11 +115,11 @@ def test_pay_and_suspensions_are_those_of_the_whole_past(rounds, window, recent,
 @given(rounds=ROUNDS, keep=st.integers(1, 6))
 def test_totals_are_read_off_a_record_to_the_bit(rounds, keep):
     """What a record says in canonical JSON, with the rounds after it, is the history again."""
-    history = folded(rounds, keep)
+    history = folded(rounds, keeping(keep))
     record = json.loads(canonical_json({"round": len(rounds), "earlier": history.earlier()}))
     found = read_earlier(record)
     for one in rounds[found.n_earlier :]:
-        found = found.then(one, keep=keep)
+        found = found.then(one, keeping(keep))
     assert found == history
     check_earlier(record, history)
 
@@ -122,13 +127,13 @@ def test_totals_are_read_off_a_record_to_the_bit(rounds, keep):
 def test_a_record_without_totals_begins_with_nothing():
     """Runs of earlier versions are added up from their first round."""
     assert read_earlier({"round": 7}) == History()
-    check_earlier({"round": 7}, folded([PastRound(credits={}, cosines={})] * 3, 1))
+    check_earlier({"round": 7}, folded([PastRound(credits={}, cosines={})] * 3, keeping(1)))
 
 
 def test_wrong_totals_on_a_record_are_named():
     """Another sum, a hotkey too many, or another number of rounds: the round and the hotkey are in the message."""
     credit = PastCredit(credit=0.1, standard_error=0.0, novel=0.1, novel_standard_error=0.2)
-    history = folded([PastRound(credits={"alice": credit}, cosines={})] * 3, 1)
+    history = folded([PastRound(credits={"alice": credit}, cosines={})] * 3, keeping(1))
     good = {"round": 3, "earlier": history.earlier()}
     check_earlier(good, history)
     for totals, n_rounds, named in (
@@ -143,4 +148,4 @@ def test_wrong_totals_on_a_record_are_named():
 def test_no_more_rounds_are_asked_for_than_are_kept():
     """A rule that looks further back than the spec's memory is a fault of the code, and found."""
     with pytest.raises(AssertionError):
-        folded([PastRound(credits={}, cosines={})] * 4, 2).last(3)
+        folded([PastRound(credits={}, cosines={})] * 4, keeping(2)).last(3)

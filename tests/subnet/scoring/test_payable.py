@@ -68,6 +68,22 @@ def test_a_sum_within_its_noise_is_worth_nothing(credit):
     assert due["b"].score > 0
 
 
+def test_harm_beyond_noise_counts_several_times():
+    """A credit below `negative_z` standard errors weighs `negative_weight` times in the sum; noise weighs once."""
+    rules = ScoringSection(kappa=0.0, negative_z=-2.0, negative_weight=4.0)
+    beyond = pay(history({"a": 1.0}, {"a": past(-0.03, 0.01)}, {"a": 0.2}), rules)["a"]
+    within = pay(history({"a": 1.0}, {"a": past(-0.03, 0.02)}, {"a": 0.2}), rules)["a"]
+    assert beyond.score == units(1.0 - 4 * 0.03 + 0.2)
+    assert within.score == units(1.0 - 0.03 + 0.2)
+
+
+def test_poison_now_and_then_costs_what_the_honest_rounds_earned():
+    """Four honest rounds and one of the same size reversed come to nothing at a weight of 4, and to 3 at 1."""
+    rounds = [{"a": past(0.1, 0.01)} for _ in range(4)] + [{"a": past(-0.1, 0.01)}, {"a": past(0.1, 0.01)}]
+    assert pay(history(*rounds), ScoringSection(kappa=0.0))["a"].score == units(0.5 - 0.4)
+    assert pay(history(*rounds), ScoringSection(kappa=0.0, negative_weight=1.0))["a"].score == units(0.5 - 0.1)
+
+
 def test_who_isnt_eligible_earns_nothing_whatever_its_past():
     """A round's own contribution must count for the past to be paid."""
     due = pay(history({"a": 9.0, "b": 1.0}, {"a": 9.0, "b": 1.0}), eligible={"b"})

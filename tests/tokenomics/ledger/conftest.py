@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from tokenomics.keys import Keypair
 from tokenomics.ledger import Genesis, Ledger, ReceiptEntry, Settlement
 
 N_ROUNDS = 6
+SCORES = {"alice": 20, "bob": 10, "carol": 0}
 
 
 def digest(value: object) -> str:
@@ -37,6 +38,7 @@ def make_genesis(validator: Keypair) -> Callable[..., Genesis]:
             "token": Token("DIG"),
             "schedule": HeightSchedule(subsidy=1_000, interval=2),
             "shares": Shares(),
+            "vesting": 0,
             "model_hash": digest("model 0"),
             "validation_root": digest("validation"),
             "created_at": 1_700_000_000,
@@ -50,14 +52,15 @@ def make_genesis(validator: Keypair) -> Callable[..., Genesis]:
 def make_settlement() -> Callable[..., Settlement]:
     """Round `number`: one participant earns twice what the next does, one is rejected; keywords change fields."""
 
-    def make(number: int, **changes: object) -> Settlement:
-        scores = {"alice": 20, "bob": 10, "carol": 0}
+    def make(number: int, *, struck: Collection[str] = (), **changes: object) -> Settlement:
+        scores = {name: 0 if name in struck else score for name, score in SCORES.items()}
         entries = tuple(
             ReceiptEntry(
                 hotkey=digest(name),
                 receipt_hash=digest((number, name)),
-                status="accepted" if score else "rejected",
+                status="accepted" if score or name in struck else "rejected",
                 score=score,
+                struck=name in struck,
             )
             for name, score in scores.items()
         )

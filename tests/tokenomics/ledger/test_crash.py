@@ -27,7 +27,8 @@ ledger = Ledger.open(Path(sys.argv[1]))
 last = ledger.genesis.model_hash if not ledger.height else next(ledger.rounds(ledger.height)).model_hash
 for number in range(ledger.height + 1, 100_000):
     entries = tuple(
-        ReceiptEntry(hotkey=f"{i:064x}", receipt_hash=f"{number:064x}", status="accepted", score=i + number)
+        ReceiptEntry(hotkey=f"{i:064x}", receipt_hash=f"{number:064x}", status="accepted", score=i + number,
+                     struck=False)
         for i in range(20)
     )
     model = f"{number:064x}"

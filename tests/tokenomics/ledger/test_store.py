@@ -113,7 +113,7 @@ def test_a_change_of_any_settled_field_changes_the_head(
     tmp_path: Path, make_genesis: Make, make_settlement: Make, validator: Keypair
 ) -> None:
     settlement = make_settlement(1)
-    altered = ReceiptEntry(hotkey="11" * 32, receipt_hash="22" * 32, status="missing", score=0)
+    altered = ReceiptEntry(hotkey="11" * 32, receipt_hash="22" * 32, status="missing", score=0, struck=False)
     changes = [
         {},
         {"model_hash": "00" * 32},
@@ -164,7 +164,7 @@ def test_only_the_validator_of_the_genesis_signs(path: Path, make_genesis: Make,
 )
 def test_a_receipt_that_can_not_be_is_refused(status: Any, score: Any) -> None:
     with pytest.raises(LedgerError):
-        ReceiptEntry(hotkey="00" * 32, receipt_hash="00" * 32, status=status, score=score)
+        ReceiptEntry(hotkey="00" * 32, receipt_hash="00" * 32, status=status, score=score, struck=False)
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,8 @@ def test_a_busy_ledger_says_that_another_process_writes(
 def test_a_full_disk_leaves_the_ledger_as_it_was(path: Path, make_settlement: Make, validator: Keypair) -> None:
     """SQLite is told that the file may not grow, and reports it as it reports a full disk."""
     many = tuple(
-        ReceiptEntry(hotkey=f"{index:064x}", receipt_hash="00" * 32, status="missing", score=0) for index in range(2000)
+        ReceiptEntry(hotkey=f"{index:064x}", receipt_hash="00" * 32, status="missing", score=0, struck=False)
+        for index in range(2000)
     )
     with Ledger.open(path) as ledger:
         before = list(ledger.dump())
@@ -416,8 +417,8 @@ def test_rows_are_never_changed_nor_deleted_nor_replaced_even_by_other_programs(
             f"INSERT INTO postings VALUES (7, 0, 'participant:{'00' * 32}', 'emission', 1)",
             "without an accepted receipt",
         ),
-        (f"INSERT INTO receipts VALUES (3, '{'00' * 32}', '', 'missing', 0)", "sealed"),
-        (f"INSERT INTO receipts VALUES (7, '{'00' * 32}', '', 'rejected', 1)", "CHECK"),
+        (f"INSERT INTO receipts VALUES (3, '{'00' * 32}', '', 'missing', 0, 0)", "sealed"),
+        (f"INSERT INTO receipts VALUES (7, '{'00' * 32}', '', 'rejected', 1, 0)", "CHECK"),
         ("INSERT INTO rounds SELECT 8, era, 0, 0, 0, supply, 1, 0, '', '', '', 0, '', '', '' FROM rounds", "in order"),
         (
             "INSERT INTO rounds SELECT 7, era, 5, 5, 0, supply, 1, 0, '', '', '', 0, '', '', '' FROM rounds",

@@ -12,7 +12,7 @@ import pytest
 
 from tokenomics import Shares
 from tokenomics.keys import Keypair
-from tokenomics.ledger import Genesis, Ledger, Settlement, checkpoint_path, verify, verify_ledger
+from tokenomics.ledger import Genesis, Ledger, Pending, Settlement, checkpoint_path, verify, verify_ledger
 from tokenomics.ledger.planning import SealedRound, seal
 
 Make = Callable[..., Any]
@@ -90,11 +90,11 @@ FORGERIES = {
         "round 2: receipts_root",
     ),
     "a forged receipt": (
-        [f"INSERT INTO receipts VALUES (2, '{'00' * 32}', '{'00' * 32}', 'accepted', 5)"],
+        [f"INSERT INTO receipts VALUES (2, '{'00' * 32}', '{'00' * 32}', 'accepted', 5, 0)"],
         "round 2: receipts_root",
     ),
     "a receipt of a round to come": (
-        [f"INSERT INTO receipts VALUES (7, '{'00' * 32}', '{'00' * 32}', 'missing', 0)"],
+        [f"INSERT INTO receipts VALUES (7, '{'00' * 32}', '{'00' * 32}', 'missing', 0, 0)"],
         "round 7: receipts of a round",
     ),
     "a payment of a round to come": (
@@ -205,11 +205,11 @@ def test_a_validator_who_pays_itself_more_and_signs_it_is_found(
 ) -> None:
     """Chain, sums and signatures all hold: only the recomputed split tells."""
 
-    def greedy(genesis: Genesis, tip: object, settlement: Settlement) -> SealedRound:
+    def greedy(genesis: Genesis, tip: object, settlement: Settlement, pending: Pending) -> SealedRound:
         other = Genesis(
             **{name: getattr(genesis, name) for name in genesis.__slots__} | {"shares": Shares(validator=50)}
         )
-        return seal(other, tip, settlement)  # type: ignore[arg-type]
+        return seal(other, tip, settlement, pending)  # type: ignore[arg-type]
 
     with Ledger.open(path) as ledger, monkeypatch.context() as patch:
         patch.setattr("tokenomics.ledger.store.seal", greedy)
@@ -236,7 +236,7 @@ def test_a_validator_who_pays_itself_more_and_signs_it_is_found(
         (["DROP TABLE postings", "CREATE VIEW postings AS SELECT 1"], "table postings is missing"),
         (["ALTER TABLE postings ADD COLUMN memo TEXT"], "table postings has other columns"),
         (["ALTER TABLE postings RENAME TO old", "CREATE TABLE postings AS SELECT * FROM old"], "postings"),
-        (["PRAGMA user_version=2"], "schema: version 2"),
+        (["PRAGMA user_version=3"], "schema: version 3"),
     ],
 )
 def test_a_schema_that_was_changed_is_named(path: Path, statements: list[str], message: str) -> None:

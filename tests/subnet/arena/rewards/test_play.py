@@ -58,6 +58,14 @@ def test_strikes_are_counted_on_the_honest_alone():
     assert play(replace(CELL, cheat="sign_flip:100"))["n_honest_struck"] == 0
 
 
+def test_pay_that_a_strike_voids_isnt_kept():
+    """Paid for four honest rounds, a turncoat that is struck in the fifth has nothing left of it."""
+    turncoat = replace(CELL, cheat="on_off_poison:100")
+    assert play(replace(turncoat, n_rounds=4))["cheat_share"] > 0
+    after = play(replace(turncoat, n_rounds=5))
+    assert (after["cheat_share"], after["profit"], after["n_honest_struck"]) == (0, 0, 0)
+
+
 def test_an_unknown_cheat_is_refused_in_words():
     """The error lists what there is."""
     with pytest.raises(CastError, match="'ghost' is unknown"):
