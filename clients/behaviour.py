@@ -39,6 +39,8 @@ class View:
         peer_hotkey: public key of the victim: public.
         leader_update: the update of the first identity of the same owner.
         collusion: a leak: what an attack sends, which is made of every honest update of this very round.
+        honest_updates: a leak: all of those, `(n_honest, n_params)`.
+        copy_floor: the cosine up to which the spec takes nobody for a copy: public.
     """
 
     round: int
@@ -53,6 +55,8 @@ class View:
     peer_hotkey: Callable[[], str] = _hidden
     leader_update: Callable[[], Tensor] = _hidden
     collusion: Callable[[Attack], Tensor] = _hidden
+    honest_updates: Callable[[], Tensor] = _hidden
+    copy_floor: Callable[[], float] = _hidden
 
     def draw(self, purpose: str) -> torch.Generator:
         """Return a generator for a purpose, this client's and this round's own."""

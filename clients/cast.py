@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 
-from clients import adversaries, colluders, free_riders, protocol_cheats, sybils, turncoats
+from clients import adversaries, colluders, free_riders, jittered, protocol_cheats, sybils, turncoats
 from clients.behaviour import Behaviour
 from clients.errors import CastError
 
@@ -26,6 +26,9 @@ _CHEATS: tuple[type[Behaviour], ...] = (
     colluders.MinSum,
     colluders.OptimisedInnerProduct,
     colluders.OptimisedLittleIsEnough,
+    jittered.JitteredLittleIsEnough,
+    jittered.JitteredInnerProduct,
+    jittered.JitteredMimic,
     free_riders.Zero,
     free_riders.Noise,
     free_riders.Stale,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from clients.attacks import Attack, Rule
+from clients.errors import CastError
 from clients.participant import Participant
 from clients.task import Examples
 from clients.weights import digest
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 class RuleOf(Protocol):
     """Gives the validator's rule as colluders know it in a round."""
+
+    @property
+    def copy_floor(self) -> float:
+        """The cosine up to which the spec takes nobody for a copy."""
+        ...
 
     def __call__(self, *, round_number: int, base: Tensor, deltas: list[Tensor], own: Examples) -> Rule:
         """Return the rule.
@@ -95,10 +101,24 @@ class SimulatedLeaks:
             (self.field, role, round_number, _name(base)), lambda: self._craft(attack, round_number, base, deltas)
         )
 
+    def honest_updates(self, round_number: int, base: Tensor) -> Tensor:
+        """Return all honest updates that are finite."""
+        honest = self._honest(round_number, base)
+        return honest[honest.isfinite().all(1)]
+
+    def copy_floor(self) -> float:
+        """Return the spec's floor of the copy rule.
+
+        Raises:
+            CastError: the field was made without its subnet's rules.
+        """
+        if self.field.rule_of is None:
+            raise CastError("this field doesn't know its subnet's copy rule", remedy="pass rule_of, or name a strength")
+        return self.field.rule_of.copy_floor
+
     def _craft(self, attack: Attack, round_number: int, base: Tensor, deltas: list[Tensor]) -> Tensor:
         colluders = [place for place, role in enumerate(self.field.roles) if role == self.field.roles[self.index]]
-        honest = self._honest(round_number, base)
-        honest = honest[honest.isfinite().all(1)]
+        honest = self.honest_updates(round_number, base)
         if not len(honest):
             return torch.zeros_like(base)
         rule = None

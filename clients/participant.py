@@ -36,6 +36,14 @@ class Leaks(Protocol):
         """Return what an attack makes of all honest updates; `deltas` are the last global ones, newest first."""
         ...
 
+    def honest_updates(self, round_number: int, base: Tensor) -> Tensor:
+        """Return all honest updates that are finite, `(n_honest, n_params)`."""
+        ...
+
+    def copy_floor(self) -> float:
+        """Return the cosine up to which the spec takes nobody for a copy."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Participant:
@@ -160,6 +168,8 @@ class Participant:
             collusion=lambda attack: leaks.collusion(
                 attack, number, base, self._global_deltas(instruction, base, len(instruction.history))
             ),
+            honest_updates=lambda: leaks.honest_updates(number, base),
+            copy_floor=leaks.copy_floor,
         )
 
     def _global_deltas(self, instruction: Instruction, base: Tensor, n: int) -> list[Tensor]:

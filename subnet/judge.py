@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from subnet.receipts import Receipt
+from subnet.scoring import outliers
 from subnet.scoring.base import Appraisal, Credits, Field, Scorer, z_scores
 from subnet.scoring.history import History, past_round
 from subnet.scoring.payable import Payable, payable
@@ -105,7 +106,7 @@ def judge(
         minted: base units minted by all rounds before.
     """
     eligible = _find(receipts, scored, aggregated, verdict, unit=scorer.unit, rules=rules)
-    grown = history.then(past_round({"cosines": cosine_table(scored)}, receipts))
+    grown = history.then(past_round({"cosines": cosine_table(scored)}, receipts), rules)
     due = payable(grown, scored.field.hotkeys, eligible, rules) if verdict.accepted else {}
     unpaid_score = sum(pay.cut for pay in due.values())
     plan = plan_round(
@@ -142,12 +143,13 @@ def _find(
     appraisal, credits = scored.appraisal, aggregated.credits
     if appraisal is None:
         return set()
+    shared = {"unit": unit, "field": {"n": scored.field.n} | outliers.distribution(scored.outliers)}
     eligible: set[str] = set()
     for index, hotkey in enumerate(scored.field.hotkeys):
         receipt = receipts[hotkey]
         if receipt["status"] != "accepted":  # a re-scoring's own strike has suspended its sender
             continue
-        numbers = receipt["numbers"] = _numbers(index, hotkey, scored, appraisal, aggregated) | {"unit": unit}
+        numbers = receipt["numbers"] = _numbers(index, hotkey, scored, appraisal, aggregated) | shared
         norm_ratio = numbers["outliers"]["norm_ratio"]
         receipt["strike"] = is_strike(norm_ratio=norm_ratio, z=numbers["z"], rules=rules)
         original = appraisal.copy_of.get(hotkey)

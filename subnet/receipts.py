@@ -132,10 +132,7 @@ def _numbers(numbers: Mapping[str, Any], status: str) -> list[tuple[str, str]]:
             if numbers["copy_of"]
             else "no earlier contribution like it",
         ),
-        (
-            "outlier checks",
-            "; ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in numbers["outliers"].items()),
-        ),
+        ("outlier checks", _outliers(numbers["outliers"], numbers.get("field"))),
     ]
     if status == "accepted":
         lines.append(
@@ -155,6 +152,20 @@ def _numbers(numbers: Mapping[str, Any], status: str) -> list[tuple[str, str]]:
             )
         )
     return lines
+
+
+def _outliers(checks: Mapping[str, float], field: Mapping[str, Any] | None) -> str:
+    """Put the checks in words, each with the field's distribution; receipts of earlier versions don't have that."""
+    if field is None:
+        return "; ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in checks.items())
+    lines = [f"among {field['n']} updates:"]
+    for name, value in checks.items():
+        low, lower, median, upper, high = field[name]
+        lines.append(
+            f"{name.replace('_', ' ')} {value:.2f} (the field: {low:.2f} to {high:.2f}, "
+            f"half of it {lower:.2f} to {upper:.2f}, median {median:.2f})"
+        )
+    return "\n".join(lines)
 
 
 def _window(payable: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -24,7 +24,7 @@ from subnet.judge import Aggregated, Scored, Verdict, judge
 from subnet.receipts import Receipt
 from subnet.report import RoundReport, read_round
 from subnet.scoring.base import Appraisal, Field, Scorer
-from subnet.scoring.history import History
+from subnet.scoring.history import History, check_earlier, past_round
 from subnet.scoring.strikes import suspended
 from subnet.state import Fixture, State
 from subnet.strategy import aggregate, drawn_batches
@@ -72,7 +72,8 @@ def rescore(
         on_round: told how many of how many rounds are done; the first time before any is.
 
     Raises:
-        RunError: an update that was scored isn't there any more.
+        RunError: an update that was scored isn't there any more, or a record's running totals aren't those of the
+            receipts.
         StoreError: a stored object is missing or was altered.
     """
     own = fixture.scorer.name
@@ -82,9 +83,12 @@ def rescore(
     state = _first(fixture)
     rows = list(fixture.ledger.rounds())
     outcomes: list[Outcome] = []
+    recorded = History()
     on_round(0, len(rows))
     for row in rows:
         played = read_round(fixture.ledger, fixture.store, row)
+        recorded = recorded.then(past_round(played.record, played.receipts), fixture.spec.scoring)
+        check_earlier(played.record, recorded)
         outcome = _Round(fixture, replace(state, history=books[own].history), played).play(books)
         outcomes.append(replace(outcome, receipts={name: outcome.receipts[name] for name in shown}))
         state = _after(fixture, state, played)

@@ -56,7 +56,8 @@ def settle(fixture: Fixture, state: State, played: Played) -> State:
     record = _record(fixture, state, played)
     model_hash = _store_model(fixture, state, played)
     hashes = {hotkey: fixture.store.put_json("receipts", receipt) for hotkey, receipt in receipts.items()}
-    record_hash = fixture.store.put_json("rounds", record | {"model_hash": model_hash, "receipts": hashes})
+    ends = {"model_hash": model_hash, "receipts": hashes, "earlier": judged.history.earlier()}
+    record_hash = fixture.store.put_json("rounds", record | ends)
     settlement = Settlement(
         round=played.opened.round,
         base_hash=state.models[0],

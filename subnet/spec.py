@@ -110,6 +110,11 @@ class ScoringSection(_Section):
     vesting: Annotated[int, Field(ge=0, le=10_000)] = 20
     """Rounds after which pay is released; until then a strike voids it. 0 pays at once."""
 
+    @property
+    def memory(self) -> int:
+        """How many settled rounds scoring looks at one by one; of those before it needs sums alone."""
+        return max(self.window, self.history, self.suspension)
+
 
 PRESETS: dict[str, dict[str, Any]] = {
     "bitcoin": {"decimals": 8, "schedule": "height", "emission": "50", "interval": 210_000},

@@ -1,6 +1,6 @@
 """What a validator holds between two rounds; all of it can be read back from the run's folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,12 +12,12 @@ from clients.task import Examples
 from strategies import Aggregator
 from subnet.receipts import Receipt, acknowledge
 from subnet.scoring.base import Scorer
-from subnet.scoring.history import History, past_round
+from subnet.scoring.history import History, past_round, read_earlier
 from subnet.scoring.objective import Objective
-from subnet.spec import Spec
+from subnet.spec import ScoringSection, Spec
 from subnet.store import Store
 from tokenomics.keys import Keypair
-from tokenomics.ledger import Ledger
+from tokenomics.ledger import Ledger, RoundRow
 
 
 class Entropy(Protocol):
@@ -101,24 +101,19 @@ class State:
 
 
 def restore(fixture: Fixture) -> State:
-    """Read the state back from ledger and store.
+    """Read the state back from ledger and store: the receipts of the last rounds, and totals of those before.
 
     Raises:
-        StoreError: an object that the ledger names is missing or was altered.
+        StoreError: an object that is read is missing or was altered.
     """
     ledger, store, layout = fixture.ledger, fixture.store, fixture.objective.layout
+    rules = fixture.spec.scoring
+    rows = list(ledger.rounds())
     models = [ledger.genesis.model_hash]
-    history = History()
-    receipts: dict[str, Receipt] = {}
-    for row in ledger.rounds():
-        if row.model_hash != models[0]:
-            models.insert(0, row.model_hash)
-        receipts = {
-            entry.hotkey: store.get_json("receipts", entry.receipt_hash) for entry in ledger.receipts(row.round)
-        }
-        history = history.then(past_round(store.get_json("rounds", row.record_hash), receipts))
-    n_points = fixture.spec.scoring.history + 1
-    points = tuple(weights.decode(layout, store.get("models", digest)) for digest in models[:n_points])
+    models += [row.model_hash for row in rows]
+    models = [digest for digest, before in zip(models, [None, *models], strict=False) if digest != before][::-1]
+    history, receipts = remembered(ledger, store, rows, rules)
+    points = tuple(weights.decode(layout, store.get("models", digest)) for digest in models[: rules.history + 1])
     loss, accuracy = fixture.objective.evaluate(points[0], fixture.validation)
     return State(
         round=ledger.height,
@@ -129,3 +124,30 @@ def restore(fixture: Fixture) -> State:
         val_accuracy=accuracy,
         acknowledgements={hotkey: acknowledge(fixture.keypair, receipt) for hotkey, receipt in receipts.items()},
     )
+
+
+def remembered(
+    ledger: Ledger, store: Store, rows: Sequence[RoundRow], rules: ScoringSection
+) -> tuple[History, dict[str, Receipt]]:
+    """Return what scoring remembers after some rounds, and the receipts of the last of them.
+
+    Args:
+        ledger: names the receipts.
+        store: has them.
+        rows: all rounds from the first.
+        rules: say how many rounds are known one by one. Only their receipts are read, but for runs of earlier
+            versions, whose records have no totals.
+
+    Raises:
+        StoreError: an object that is read is missing or was altered.
+    """
+    if not rows:
+        return History(), {}
+    history = read_earlier(store.get_json("rounds", rows[-1].record_hash))
+    receipts: dict[str, Receipt] = {}
+    for row in rows[history.n_earlier :]:
+        receipts = {
+            entry.hotkey: store.get_json("receipts", entry.receipt_hash) for entry in ledger.receipts(row.round)
+        }
+        history = history.then(past_round(store.get_json("rounds", row.record_hash), receipts), rules)
+    return history, receipts

@@ -37,6 +37,11 @@ class SubnetRule:
     app_dir: Path
     spec: Spec
 
+    @property
+    def copy_floor(self) -> float:
+        """The cosine up to which the spec takes nobody for a copy."""
+        return self.spec.scoring.copy_floor
+
     def __call__(self, *, round_number: int, base: Tensor, deltas: Sequence[Tensor], own: Examples) -> Rule:
         """Return the rule: updates `(n, n_params)` to the aggregate `(n_params,)`; zeros where it can't work."""
         spec = self.spec

@@ -6,7 +6,7 @@ each update was worth in it, and that is what is paid.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -48,6 +48,10 @@ class Field:
         """Number of updates."""
         return len(self.hotkeys)
 
+    def without(self, hotkeys: Collection[str]) -> Tensor:
+        """Return `(n,)` bool: who is none of `hotkeys`."""
+        return torch.tensor([hotkey not in hotkeys for hotkey in self.hotkeys], dtype=torch.bool)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appraisal:
@@ -78,8 +82,7 @@ class Appraisal:
 
     def excluded(self, field: Field) -> Tensor:
         """Return `(n,)` bool: who is out of the aggregate whatever the strategy."""
-        copies = torch.tensor([hotkey in self.copy_of for hotkey in field.hotkeys], dtype=torch.bool)
-        return self.gated | copies
+        return self.gated | ~field.without(self.copy_of)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,20 @@ nothing by being copied, and clones of one update count once. A copy with noise 
 cosine of .71 with it; honest participants of similar data reach .65 in the first rounds of the digits example, which
 is why the threshold never falls below `copy_floor`.
 
-Source: DESIGN section 5, rule 4; what changed and why is in docs/adr.
+Thresholds, all in the spec but for the crowded field's:
+
+- `copy_ceiling` .9: DESIGN section 5, rule 4; a copy with noise of .48 of its victim's norm still reaches it.
+- `copy_floor` .65: docs/adr/0003; DESIGN has .5, at which honest clients were taken for copies.
+- `copy_mads` 3: with 4, copies with noise of their victim's own norm earned .23 to .26 of an honest client's pay, with
+  3 about .15 (EVIDENCE, "The rule of DESIGN.md section 5 on a CNN"). The deviation isn't scaled to a standard one, so
+  3 of them are 2.0 standard deviations where the pairs are Gaussian.
+- `copy_min_mad` .02: DESIGN section 5, rule 4, for fields whose pairs are all alike.
+- `SAME` 1 - 1e-6: this project's own, so that exact copies in any number aren't the field they are compared with.
+- A crowded field's 1 - (1 - median) / 4: half the distance of a typical pair, since the square of the distance of two
+  unit vectors is 2 (1 - cosine); docs/adr/0003.
+
+Source: DESIGN section 5, rule 4; what changed and why is in docs/adr. Cosines summed over rounds to find clients that
+work together are those of FoolsGold (Fung, Yoon and Beschastnikh 2020, arXiv:1808.04866), there to weigh them down.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +28,9 @@ from torch import Tensor
 
 from subnet.scoring.geometry import median_absolute_deviation, midpoint_median
 from subnet.scoring.history import PastRound
+
+SAME = 1 - 1e-6
+"""Two updates of a larger cosine are one in any field, however crowded: .0014 of a norm of noise, or rounding."""
 
 
 def mean_cosines(hotkeys: Sequence[str], cosines: Tensor, past: Sequence[PastRound]) -> Tensor:

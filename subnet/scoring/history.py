@@ -1,8 +1,16 @@
-"""What scoring remembers: a fold over settled rounds, so that a restart or an audit reaches the same numbers."""
+"""What scoring remembers: a fold over settled rounds, so that a restart or an audit reaches the same numbers.
+
+Most rules look at the last rounds alone, and the one over all rounds needs only sums. So the rounds before those are
+kept as running totals, added up in the order of the rounds. They are in every round's record, from which a restart
+takes them; whoever has all receipts can add them up again (`check_earlier`).
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from subnet.errors import RunError
+from subnet.spec import ScoringSection
 
 Pair = tuple[str, str]
 
@@ -32,19 +40,112 @@ class PastRound:
     strikes: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """One hotkey's credit since its last strike, added up round by round; in units of the loss."""
+
+    credit: float = 0.0
+    novel: float = 0.0
+    novel_variance: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class History:
-    """All settled rounds, oldest first."""
+    """All settled rounds: the recent ones each, those before them in sum.
 
-    rounds: tuple[PastRound, ...] = ()
+    Attributes:
+        recent: the last rounds, oldest first; all of them where `n_earlier` is 0.
+        totals: by hotkey, what the rounds before those came to.
+        n_earlier: how many rounds those are.
+    """
 
-    def then(self, settled: PastRound) -> "History":
-        """Return the history with one more round."""
-        return History((*self.rounds, settled))
+    recent: tuple[PastRound, ...] = ()
+    totals: Mapping[str, Total] = field(default_factory=dict)
+    n_earlier: int = 0
+
+    @property
+    def n_rounds(self) -> int:
+        """Number of settled rounds."""
+        return self.n_earlier + len(self.recent)
+
+    def then(self, settled: PastRound, rules: ScoringSection | None = None) -> "History":
+        """Return the history with one more round.
+
+        Args:
+            settled: the round.
+            rules: say how many rounds stay known one by one, and how credit is weighed in sums; all stay where None.
+        """
+        recent = (*self.recent, settled)
+        n_folded = 0 if rules is None else max(0, len(recent) - rules.memory)
+        if rules is None or not n_folded:
+            return History(recent, self.totals, self.n_earlier)
+        folded = History(recent[:n_folded], self.totals)
+        known = {hotkey for old in folded.recent for hotkey in old.credits}.union(self.totals)
+        totals = {hotkey: total for hotkey in sorted(known) if (total := folded.whole(hotkey, rules)) != Total()}
+        return History(recent[n_folded:], totals, self.n_earlier + n_folded)
 
     def last(self, n_rounds: int) -> tuple[PastRound, ...]:
-        """Return the last `n_rounds`, or fewer where there are no more."""
-        return self.rounds[-n_rounds:] if n_rounds else ()
+        """Return the last `n_rounds`, or fewer where there are no more; they must be known one by one."""
+        assert n_rounds <= len(self.recent) or not self.n_earlier, "more rounds than the spec keeps in memory"
+        return self.recent[-n_rounds:] if n_rounds else ()
+
+    def whole(self, hotkey: str, rules: ScoringSection) -> Total:
+        """Return what all rounds since the hotkey's last strike came to."""
+        begin = self.totals.get(hotkey, Total())
+        credit, novel, variance = begin.credit, begin.novel, begin.novel_variance
+        for settled in self.recent:
+            if hotkey in settled.strikes:
+                credit = novel = variance = 0.0
+            elif (past := settled.credits.get(hotkey)) is not None:
+                credit += weighed(past, rules)
+                novel += past.novel
+                variance += past.novel_standard_error**2
+        return Total(credit=credit, novel=novel, novel_variance=variance)
+
+    def earlier(self) -> dict[str, Any]:
+        """Return the totals as a round's record holds them: credit, novel credit and its variance by hotkey."""
+        totals = {hotkey: [one.credit, one.novel, one.novel_variance] for hotkey, one in self.totals.items()}
+        return {"n_rounds": self.n_earlier, "totals": totals}
+
+
+def weighed(past: PastCredit, rules: ScoringSection) -> float:
+    """Return a round's credit as the sums take it: harm beyond noise counts several times."""
+    harmful = past.credit < 0 and past.credit < rules.negative_z * past.standard_error
+    return rules.negative_weight * past.credit if harmful else past.credit
+
+
+def read_earlier(record: Mapping[str, Any]) -> History:
+    """Return the history that a round's record begins with; records of earlier versions begin with nothing."""
+    earlier = record.get("earlier", {"n_rounds": 0, "totals": {}})
+    totals = {
+        hotkey: Total(credit=credit, novel=novel, novel_variance=variance)
+        for hotkey, (credit, novel, variance) in earlier["totals"].items()
+    }
+    return History((), totals, earlier["n_rounds"])
+
+
+def check_earlier(record: Mapping[str, Any], history: History) -> None:
+    """Check the totals on a round's record.
+
+    Args:
+        record: the round's.
+        history: with that round as the last, added up from the receipts of all rounds.
+
+    Raises:
+        RunError: the record has other totals.
+    """
+    recorded, added_up = record.get("earlier"), history.earlier()
+    if recorded is not None and recorded != added_up:
+        differing = sorted(
+            hotkey
+            for hotkey in recorded["totals"].keys() | added_up["totals"].keys()
+            if recorded["totals"].get(hotkey) != added_up["totals"].get(hotkey)
+        )
+        of = f" of {differing[0][:12]}" if differing else ""
+        raise RunError(
+            f"the record of round {record['round']} has other running totals{of} than its receipts add up to",
+            remedy="don't trust what was paid from that round on: ask the validator for the rounds before it",
+        )
 
 
 def past_round(record: Mapping[str, Any], receipts: Mapping[str, Mapping[str, Any]]) -> PastRound:

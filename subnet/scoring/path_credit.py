@@ -6,8 +6,9 @@ along the straight path from the base model to the new one:
     G_b  = mean over t in {1/6, 1/2, 5/6} of grad L_b(w + t A)
     c_ib = -(1/n) <u_i, G_b>
 
-The credits of all updates add up to the loss improvement of their clipped mean where the path leads there, and cost 3
-gradients a batch whatever the number of clients. They are what is paid, at the equal weight 1/n: a strategy that drops
+Here n counts those that copy nobody, and so does the median: what a copy does changes nobody else's credit. The credits
+of these add up to the loss improvement of their clipped mean where the path leads there, and cost 3 gradients a batch
+whatever the number of clients. They are what is paid, at the equal weight 1/n: a strategy that drops
 somebody as a precaution doesn't decide its pay.
 
 Beside them, for study and for the receipt, stands the credit of what the strategy took of each update:
@@ -25,6 +26,8 @@ Source: Aumann and Shapley 1974, "Values of Non-Atomic Games", chapter III (the 
 arXiv:1102.0989), with the composite midpoint rule; clipping, gate and copy rule: DESIGN section 5, EVIDENCE "Scoring".
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -36,6 +39,9 @@ from subnet.scoring.history import History
 from subnet.spec import ScoringSection
 
 PATH_POINTS = (1 / 6, 1 / 2, 5 / 6)
+
+_LOOKS = 10
+"""How often gate and copy rule look at the field again at most; two or three are enough in practice."""
 
 
 class PathCredit(Scorer):
@@ -53,29 +59,15 @@ class PathCredit(Scorer):
 
     def appraise(self, field: Field, history: History) -> Appraisal:
         """Clip, gate, find copies, and take a first credit along the clipped mean of the ungated."""
-        rules = self.settings
         shape = geometry.measure(field.updates, field.deltas)
-        gate = self._gate(shape)
-        gated = shape.novelty < gate
-        mean = copies.mean_cosines(field.hotkeys, shape.cosines, history.last(max(0, rules.history - 1)))
-        limit = copies.threshold(
-            mean[~gated][:, ~gated],
-            ceiling=rules.copy_ceiling,
-            floor=rules.copy_floor,
-            mads=rules.copy_mads,
-            min_mad=rules.copy_min_mad,
-        )
-        candidates = [index for index in range(field.n) if not gated[index]]
-        copy_of = copies.find_copies(
-            [field.hotkeys[index] for index in candidates],
-            [field.arrivals[index] for index in candidates],
-            mean[candidates][:, candidates],
-            limit,
-        )
-        kept = torch.tensor([field.hotkeys[index] not in copy_of for index in range(field.n)]) & ~gated
+        mean = copies.mean_cosines(field.hotkeys, shape.cosines, history.last(max(0, self.settings.history - 1)))
+        gate, gated, copy_of = self._set_apart(field, shape, mean)
+        originals = field.without(copy_of)
+        shape = replace(shape, clip=geometry.clip_factors(shape.norms, among=originals))
+        kept = originals & ~gated
         direction = _weighted_sum(field.updates, shape.clip * kept / max(1, int(kept.sum())))
         whole, _ = _slopes(field, shape, direction)
-        credit, standard_error = mean_and_error(-shape.clip * whole / field.n)
+        credit, standard_error = mean_and_error(-shape.clip * whole / int(originals.sum()))
         return Appraisal(
             credit=credit,
             standard_error=standard_error,
@@ -92,8 +84,9 @@ class PathCredit(Scorer):
         """Take the credit along the path to the new model: of whole updates, of their novel parts, and as weighed."""
         shape = appraisal.geometry
         whole, novel = _slopes(field, shape, aggregate)
-        credit, standard_error = mean_and_error(-shape.clip * whole / field.n)
-        novel_credit, novel_error = mean_and_error(-shape.clip * novel / field.n)
+        n_originals = int(field.without(appraisal.copy_of).sum())
+        credit, standard_error = mean_and_error(-shape.clip * whole / n_originals)
+        novel_credit, novel_error = mean_and_error(-shape.clip * novel / n_originals)
         return Credits(
             credit=credit,
             standard_error=standard_error,
@@ -102,15 +95,58 @@ class PathCredit(Scorer):
             weighted=None if influence is None else mean_and_error(-influence * whole)[0],
         )
 
-    def _gate(self, shape: geometry.Geometry) -> float:
-        moving = shape.novelty[shape.norms > 0]
+    def _set_apart(
+        self, field: Field, shape: geometry.Geometry, mean: Tensor
+    ) -> tuple[float, Tensor, Mapping[str, str]]:
+        """Return the gate, who is below it `(n,)`, and who copies whom.
+
+        Both rules compare with the field, and the field is what isn't a copy: otherwise a crowd of copies moves the
+        medians. So they look again at the field without the copies that they found, until they find the same.
+        """
+        same = _copies(field, mean, torch.ones(field.n, dtype=torch.bool), copies.SAME)
+        gate, gated, copy_of = self._look(field, shape, mean, same)
+        for _ in range(_LOOKS):
+            known = copy_of
+            gate, gated, copy_of = self._look(field, shape, mean, known)
+            if copy_of == known:
+                break
+        return gate, gated, copy_of
+
+    def _look(
+        self, field: Field, shape: geometry.Geometry, mean: Tensor, known: Mapping[str, str]
+    ) -> tuple[float, Tensor, Mapping[str, str]]:
+        """Return the same, compared with the field without the known copies."""
+        rules = self.settings
+        originals = field.without(known)
+        gate = self._gate(shape, originals)
+        gated = shape.novelty < gate
+        among = originals & ~gated
+        limit = copies.threshold(
+            mean[among][:, among],
+            ceiling=rules.copy_ceiling,
+            floor=rules.copy_floor,
+            mads=rules.copy_mads,
+            min_mad=rules.copy_min_mad,
+        )
+        return gate, gated, _copies(field, mean, ~gated, limit)
+
+    def _gate(self, shape: geometry.Geometry, originals: Tensor) -> float:
+        moving = shape.novelty[originals & (shape.norms > 0)]
         if not len(moving):
             return self.settings.gate_floor
         return max(self.settings.gate_floor, self.settings.gate_share * float(geometry.midpoint_median(moving)))
 
 
+def _copies(field: Field, mean: Tensor, candidates: Tensor, limit: float) -> Mapping[str, str]:
+    """Return who of the candidates `(n,)` bool copies whom of them."""
+    rows = candidates.nonzero().flatten().tolist()
+    return copies.find_copies(
+        [field.hotkeys[row] for row in rows], [field.arrivals[row] for row in rows], mean[rows][:, rows], limit
+    )
+
+
 def per_client_credit(field: Field, clip: Tensor, aggregate: Tensor) -> Tensor:
-    """Return `(n_batches, n)` the paying credits, each by directional derivatives along the client's own update.
+    """Return `(n_batches, n)` the paying credits of a field without copies, each along the client's own update.
 
     The same integral without a gradient: the slope of the loss along u_i at the three points of the path, in forward
     mode. For models whose gradient can't be had, such as those whose activations don't fit the memory; it costs n times

@@ -8,7 +8,12 @@ Whoever is struck is out for `suspension` rounds, and its credit up to that roun
 follow from the receipts of settled rounds alone. What of its pay is still pending, the ledger voids
 (`tokenomics.ledger.vesting`).
 
-Source: DESIGN section 5, rule 5.
+Thresholds, all in the spec, none from a paper:
+
+- `strike_norm_ratio` 5 with `strike_z` -1: DESIGN section 5, rule 5. Either alone hits the honest: norm ratios flag up
+  to 1.5 % of them (EVIDENCE, "Outlier checks"), and a strike on credit alone starved 15 % (EVIDENCE, "The rule of
+  DESIGN.md section 5 on a CNN"). Under a normal error a harmless update falls below -1 in 16 % of rounds.
+- `suspension` 20: the window of pay, so that whoever comes back starts without credit.
 """
 
 from subnet.scoring.history import History
@@ -37,10 +42,9 @@ def suspended(history: History, rules: ScoringSection) -> dict[str, int]:
         history: all settled rounds; the first is round 1.
         rules: the spec's constants.
     """
-    n_rounds = len(history.rounds)
-    first = max(0, n_rounds - rules.suspension)
+    counting = history.last(rules.suspension)
     return {
         hotkey: number + rules.suspension
-        for number, settled in enumerate(history.rounds[first:], start=first + 1)
+        for number, settled in enumerate(counting, start=history.n_rounds - len(counting) + 1)
         for hotkey in settled.strikes
     }

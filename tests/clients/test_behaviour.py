@@ -16,6 +16,7 @@ from clients.errors import CastError
 from clients.weights import encode
 from tests.clients.views import BASE, view
 
+NOISY = ("alie", "ipm", "mimic")
 OWN, HISTORY = {"own_update"}, {"last_global_delta"}
 KNOWS = {
     "zero": set(),
@@ -37,6 +38,7 @@ KNOWS = {
     "sybil_clone": {"leader_update"},
     "wrong_node": OWN | {"peer_hotkey"},
     **{name: {"collusion"} for name in ATTACKS},
+    **{f"jittered_{name}": {"collusion", "honest_updates", "global_deltas", "copy_floor"} for name in NOISY},
 }
 """What a kind looks at over its first rounds; those that aren't named look at their own update alone."""
 
@@ -54,7 +56,7 @@ def test_every_kind_looks_at_no_more_than_its_threat_model_says(kind, base, layo
 
         return look
 
-    values = {"global_deltas": [base, base], "peer_hotkey": "7" * 64}
+    values = {"global_deltas": [base, base], "peer_hotkey": "7" * 64, "honest_updates": base[None], "copy_floor": 0.65}
     names = [one.name for one in fields(View) if one.name not in {"round", "deadline_s", "base", "identity"}]
     known = {name: shown(name, values.get(name, base)) for name in names}
     found = behaviour(kind)

@@ -136,7 +136,7 @@ def test_a_copying_behaviour_sees_its_victims_update(participant, instruction, b
     spy = Spy()
     others = task.training_data().take(torch.arange(1, 1200, 20))
     victim = replace(participant, examples=others, draw=lambda number: generator("victim", number))
-    leaks = SimpleNamespace(peer=lambda: victim)
+    leaks = SimpleNamespace(peer=lambda: victim, copy_floor=lambda: 0.65)
     replace(participant, behaviour=spy, leaks=leaks).contribute(instruction, base_bytes, message_id="m")
     assert torch.equal(spy.view.peer_update(), victim.local_update(2, base))
     assert not torch.equal(spy.view.peer_update(), spy.view.own_update())

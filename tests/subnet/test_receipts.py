@@ -139,6 +139,33 @@ def test_receipts_of_a_refused_round_are_explained(game):
     assert words(receipt)["reward"] == f"0 TOY: {ZERO_BECAUSE['round_refused']}"
 
 
+def test_the_checks_are_told_with_the_fields_distribution(season):
+    """Whoever reads its number sees the field's beside it; each check has a line of its own."""
+    report = season.report(2)
+    scored = [one["numbers"] for one in report.receipts.values() if one["numbers"]]
+    receipt = receipt_of(season, "honest")
+    ratios = sorted(numbers["outliers"]["norm_ratio"] for numbers in scored)
+    field = receipt["numbers"]["field"]
+    assert field["n"] == len(scored)
+    assert field["norm_ratio"][0] == pytest.approx(ratios[0], rel=1e-3)
+    assert field["norm_ratio"][4] == pytest.approx(ratios[-1], rel=1e-3)
+    assert all(numbers["field"] == field for numbers in scored)
+    own = receipt["numbers"]["outliers"]["norm_ratio"]
+    field["norm_ratio"] = [0.8, 0.9, 1.0, 1.1, 1.6]
+    lines = words(receipt)["outlier checks"].split("\n")
+    assert len(lines) == 1 + len(receipt["numbers"]["outliers"])
+    assert f"norm ratio {own:.2f} (the field: 0.80 to 1.60, half of it 0.90 to 1.10, median 1.00)" in lines
+
+
+def test_an_old_receipt_without_the_distribution_is_explained(season):
+    """Receipts of earlier versions have the numbers alone, and read as they did."""
+    receipt = receipt_of(season, "honest")
+    del receipt["numbers"]["field"]
+    told = words(receipt)["outlier checks"]
+    assert f"norm ratio {receipt['numbers']['outliers']['norm_ratio']:.2f}" in told
+    assert "the field" not in told
+
+
 def test_the_influence_credit_is_told_where_there_is_influence(season):
     """Who was weighed reads what came through that weight; who was left out, and an old receipt, have no such line."""
     receipt = next(one for one in season.report(2).receipts.values() if one["reward"] and not one["numbers"]["dropped"])

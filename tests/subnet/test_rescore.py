@@ -12,6 +12,7 @@ from subnet.errors import RunError, StoreError
 from subnet.rescore import rescore
 from subnet.scoreboard import summary
 from subnet.scoring import registry
+from subnet.scoring.history import History
 from subnet.scoring.plain import Plain
 from subnet.store import Store
 from subnet.strategy import drawn_batches
@@ -47,6 +48,24 @@ def test_the_runs_own_scorer_gives_every_receipt_again(season, outcomes):
             assert found[entry.hotkey]["score"] == entry.score
             assert found[entry.hotkey]["reward"] == outcome.played.receipts[entry.hotkey]["reward"]
             assert content_hash(found[entry.hotkey]) == entry.receipt_hash
+
+
+def test_a_validator_that_records_other_totals_than_its_receipts_is_found(game, monkeypatch):
+    """Running totals that would lift somebody's pay after a restart don't survive a re-scoring."""
+    honest = History.earlier
+
+    def lie(self):
+        told = honest(self)
+        return told | {"totals": {hotkey: [2 * total[0], *total[1:]] for hotkey, total in told["totals"].items()}}
+
+    played = game("honest=3", scoring={"window": 1, "history": 1, "suspension": 1})
+    played.play(2)
+    rescore(played.fixture, [played.fixture.scorer])
+    with monkeypatch.context() as patched:
+        patched.setattr(History, "earlier", lie)
+        played.play()
+    with pytest.raises(RunError, match="record of round 3 has other running totals"):
+        rescore(played.fixture, [played.fixture.scorer])
 
 
 def test_strikes_and_refused_rounds_come_again(game):

@@ -127,6 +127,8 @@ EXPECTED = {
     "targeted_flip": ("accepted", "", ""),
     "noisy_labels": ("accepted", "", ""),
     "alie": ("accepted", "", ""),
+    "jittered_alie": ("accepted", "", ""),
+    "jittered_mimic": ("accepted", "", ""),
     "min_max": ("accepted", "", ""),
     "min_sum": ("accepted", "", ""),
     "optimised_alie": ("accepted", "", ""),
@@ -142,6 +144,7 @@ EXPECTED = {
     "denormals": ("accepted", "", "negative"),
     "mean_flip": ("accepted", "", "negative"),
     "ipm": ("accepted", "", "negative"),
+    "jittered_ipm": ("accepted", "", "negative"),
     "optimised_ipm": ("accepted", "", "negative"),
     "stale_noise": ("rejected", "free_riding", "ineligible"),
     "extrapolation": ("rejected", "free_riding", "ineligible"),
@@ -255,7 +258,7 @@ def test_a_refused_model_mints_nothing_and_keeps_the_base(game, distance):
     assert played.state.models == before.models
     assert torch.equal(played.state.base, before.base)
     assert (played.state.val_loss, played.state.val_accuracy) == (before.val_loss, before.val_accuracy)
-    assert played.state.history.rounds[-1].credits == {}
+    assert played.state.history.recent[-1].credits == {}
     # and the run goes on from there
     played.change(strategy=rule)
     assert played.play().row.minted > 0

@@ -2,7 +2,16 @@
 
 import json
 
-from subnet.scoring.history import History, PastCredit, PastRound, past_round
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from subnet.errors import RunError
+from subnet.scoring.history import History, PastCredit, PastRound, check_earlier, past_round, read_earlier
+from subnet.scoring.payable import payable
+from subnet.scoring.strikes import suspended
+from subnet.spec import ScoringSection
+from tokenomics.canonical import canonical_json
 
 COUNTED = {"credit": 0.1, "standard_error": 0.2, "novel": -0.3, "novel_standard_error": 0.4}
 
@@ -36,8 +45,107 @@ def test_history_grows_at_its_end_and_never_changes():
     empty = full = History()
     for one in rounds:
         full = full.then(one)
-    assert empty.rounds == ()
-    assert full.rounds == tuple(rounds)
+    assert empty.recent == ()
+    assert full.recent == tuple(rounds)
     assert full.last(2) == tuple(rounds[2:])
     assert full.last(9) == tuple(rounds)
     assert full.last(0) == ()
+
+
+NUMBERS = st.floats(-1e3, 1e3)
+CREDITS = st.builds(PastCredit, credit=NUMBERS, standard_error=NUMBERS, novel=NUMBERS, novel_standard_error=NUMBERS)
+ROUNDS = st.lists(
+    st.builds(
+        PastRound,
+        credits=st.dictionaries(st.sampled_from("abcd"), CREDITS),
+        cosines=st.just({}),
+        strikes=st.frozensets(st.sampled_from("abcd"), max_size=1),
+    ),
+    max_size=12,
+)
+
+
+def keeping(n_rounds):
+    """Rules by which so many rounds are looked at one by one."""
+    return ScoringSection(window=n_rounds, history=0, suspension=0)
+
+
+def folded(rounds, rules):
+    history = History()
+    for one in rounds:
+        history = history.then(one, rules)
+    return history
+
+
+def all_rounds(rounds, hotkey):
+    """Sums over all rounds after the last strike, added up from the first to the last, as one plain loop."""
+    credit = novel = variance = 0.0
+    for one in rounds:
+        if hotkey in one.strikes:
+            credit = novel = variance = 0.0
+        elif hotkey in one.credits:
+            past = one.credits[hotkey]
+            credit += 4 * past.credit if past.credit < min(0, -2 * past.standard_error) else past.credit
+            novel += past.novel
+            variance += past.novel_standard_error**2
+    return credit, novel, variance
+
+
+@given(rounds=ROUNDS, keep=st.integers(1, 14))
+def test_sums_over_all_rounds_are_the_same_to_the_bit_however_few_are_kept(rounds, keep):
+    """Whatever is folded, whoever was struck when: the same floats as from all rounds at once."""
+    history = folded(rounds, keeping(keep))
+    assert history.recent == tuple(rounds[-keep:])
+    assert history.n_rounds == len(rounds)
+    for hotkey in "abcd":
+        total = history.whole(hotkey, keeping(keep))
+        assert (total.credit, total.novel, total.novel_variance) == all_rounds(rounds, hotkey)
+
+
+@given(rounds=ROUNDS, window=st.integers(1, 5), recent=st.integers(0, 5), suspension=st.integers(0, 5))
+def test_pay_and_suspensions_are_those_of_the_whole_past(rounds, window, recent, suspension):
+    """With as many rounds as the rules ask for, every number on the receipts is the one without folding."""
+    rules = ScoringSection(window=window, history=recent, suspension=suspension)
+    whole, short = folded(rounds, None), folded(rounds, rules)
+    assert len(short.recent) <= max(window, recent, suspension)
+    assert payable(short, "abcd", "abcd", rules) == payable(whole, "abcd", "abcd", rules)
+    assert suspended(short, rules) == suspended(whole, rules)
+
+
+@given(rounds=ROUNDS, keep=st.integers(1, 6))
+def test_totals_are_read_off_a_record_to_the_bit(rounds, keep):
+    """What a record says in canonical JSON, with the rounds after it, is the history again."""
+    history = folded(rounds, keeping(keep))
+    record = json.loads(canonical_json({"round": len(rounds), "earlier": history.earlier()}))
+    found = read_earlier(record)
+    for one in rounds[found.n_earlier :]:
+        found = found.then(one, keeping(keep))
+    assert found == history
+    check_earlier(record, history)
+
+
+def test_a_record_without_totals_begins_with_nothing():
+    """Runs of earlier versions are added up from their first round."""
+    assert read_earlier({"round": 7}) == History()
+    check_earlier({"round": 7}, folded([PastRound(credits={}, cosines={})] * 3, keeping(1)))
+
+
+def test_wrong_totals_on_a_record_are_named():
+    """Another sum, a hotkey too many, or another number of rounds: the round and the hotkey are in the message."""
+    credit = PastCredit(credit=0.1, standard_error=0.0, novel=0.1, novel_standard_error=0.2)
+    history = folded([PastRound(credits={"alice": credit}, cosines={})] * 3, keeping(1))
+    good = {"round": 3, "earlier": history.earlier()}
+    check_earlier(good, history)
+    for totals, n_rounds, named in (
+        ({"alice": [0.2, 0.2, 0.09]}, 2, "of alice"),
+        ({**good["earlier"]["totals"], "bob": [1.0, 1.0, 0.0]}, 2, "of bob"),
+        (good["earlier"]["totals"], 1, "round 3"),
+    ):
+        with pytest.raises(RunError, match=named):
+            check_earlier({"round": 3, "earlier": {"n_rounds": n_rounds, "totals": totals}}, history)
+
+
+def test_no_more_rounds_are_asked_for_than_are_kept():
+    """A rule that looks further back than the spec's memory is a fault of the code, and found."""
+    with pytest.raises(AssertionError):
+        folded([PastRound(credits={}, cosines={})] * 4, keeping(2)).last(3)

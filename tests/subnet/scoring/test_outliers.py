@@ -40,6 +40,24 @@ def test_the_documented_values_hold():
     assert result.failed == 0
 
 
+def test_the_distribution_is_numpys_over_the_whole_field(field):
+    """Extremes, quartiles and median of every check are those of an independent implementation, to four digits."""
+    checks = outliers.check(field, norms(field))
+    told = outliers.distribution(checks)
+    assert list(told) == list(checks)
+    for name, values in checks.items():
+        expected = np.percentile(values.numpy(), [0, 25, 50, 75, 100])
+        assert told[name] == pytest.approx(list(expected), rel=1e-3, abs=1e-12)
+        assert told[name] == sorted(told[name])
+        assert all(number == float(f"{number:.4g}") for number in told[name])
+
+
+def test_a_field_of_one_is_its_own_distribution(make_field, trained):
+    """All five numbers are the one update's."""
+    field = make_field(trained[:1])
+    assert outliers.distribution(outliers.check(field, norms(field)))["norm_ratio"] == [1.0] * 5
+
+
 def test_there_are_five_checks(found):
     """Each of the documented checks has a number for everyone."""
     assert {name: len(values) for name, values in found.items()} == dict.fromkeys(

@@ -36,7 +36,7 @@ def history(*rounds):
 
 
 def pay(found, rules=RULES, eligible=None):
-    hotkeys = sorted(found.rounds[-1].credits)
+    hotkeys = sorted(found.recent[-1].credits)
     return payable(found, hotkeys, hotkeys if eligible is None else eligible, rules)
 
 
