@@ -137,7 +137,7 @@ def score(fixture: Fixture, state: State, opened: Opened, screened: Screened) ->
     if not field.n:
         return Scored(seed=seed, field=field, appraisal=None, outliers={})
     appraisal = fixture.scorer.appraise(field, state.history)
-    return Scored(seed=seed, field=field, appraisal=appraisal, outliers=outliers.check(field, appraisal.geometry.norms))
+    return Scored(seed=seed, field=field, appraisal=appraisal, outliers=outliers.check(field, appraisal.geometry))
 
 
 def accept(fixture: Fixture, state: State, aggregated: Aggregated) -> Verdict:

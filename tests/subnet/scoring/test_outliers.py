@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from subnet.scoring import outliers
+from subnet.scoring import geometry, outliers
 
 
 @pytest.fixture
@@ -17,11 +17,11 @@ def field(make_field, trained):
 
 @pytest.fixture
 def found(field):
-    return {name: values.tolist() for name, values in outliers.check(field, norms(field)).items()}
+    return {name: values.tolist() for name, values in outliers.check(field, shape(field)).items()}
 
 
-def norms(field):
-    return field.updates.double().norm(dim=1)
+def shape(field):
+    return geometry.measure(field.updates, field.deltas)
 
 
 def rows(field):
@@ -93,6 +93,6 @@ def test_small_and_equal_fields_have_finite_numbers(make_field, trained, n):
     """One update, or several equal ones, have no spread: every number is finite."""
     for updates in (trained[:n], trained[:1].expand(n, -1), torch.zeros(n, trained.shape[1])):
         field = make_field(updates)
-        for values in outliers.check(field, norms(field)).values():
+        for values in outliers.check(field, shape(field)).values():
             assert values.shape == (n,)
             assert torch.isfinite(values).all()
