@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
+import torch
+
 from benchmarks.scoring.figures import auc
 from benchmarks.scoring.report import Part, Table
 from benchmarks.scoring.runs import Run, play, spec_of
@@ -51,8 +53,6 @@ Numbers = dict[str, float]
 def numbers_of(receipt: Mapping[str, Any]) -> Numbers:
     """Return a receipt's checks, with the first credit's z and what the strike rule looks at."""
     found = receipt["numbers"]
-    import torch
-
     first = [torch.tensor([found[key]], dtype=torch.float64) for key in ("first_credit", "first_standard_error")]
     return {**found["outliers"], "first_z": float(z_scores(*first)), "z": found["z"]}
 

@@ -63,7 +63,14 @@ def evenness(
     lines, bars = [], []
     for partition in partitions:
         found = [row for row in rows if row["partition"] == partition]
-        keys = ("cv_ratio", "worst_over_mean", "starved_percent", "gated_percent", "copies_percent", "val_accuracy_percent")
+        keys = (
+            "cv_ratio",
+            "worst_over_mean",
+            "starved_percent",
+            "gated_percent",
+            "copies_percent",
+            "val_accuracy_percent",
+        )
         columns = {key: spread([row[key] for row in found]) for key in keys}
         digits = {"cv_ratio": 3, "worst_over_mean": 2}
         lines.append([partition, *(over.text(digits.get(key, 1)) for key, over in columns.items())])
@@ -77,7 +84,15 @@ def evenness(
             Table(
                 title=f"Pay of {n_clients} honest clients over {n_rounds} rounds of {name}, seeds "
                 f"{', '.join(map(str, seeds))}",
-                head=["data", "CV", "worst / mean", "under 5 % of the mean, %", "gated, %", "as copies, %", "accuracy, %"],
+                head=[
+                    "data",
+                    "CV",
+                    "worst / mean",
+                    "under 5 % of the mean, %",
+                    "gated, %",
+                    "as copies, %",
+                    "accuracy, %",
+                ],
                 rows=lines,
             )
         ],
@@ -101,7 +116,9 @@ def _troubles(run: Run, hotkeys: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def minority_shards(task: Task, n_clients: int, *, seed: int, rare: tuple[int, int], whole: bool) -> tuple[Examples, ...]:
+def minority_shards(
+    task: Task, n_clients: int, *, seed: int, rare: tuple[int, int], whole: bool
+) -> tuple[Examples, ...]:
     """Return the data of one client that alone holds two classes, first, and of the others, IID on all other classes.
 
     Args:
@@ -163,7 +180,9 @@ def minority(name: str, *, seeds: Sequence[int], n_clients: int, n_rounds: int) 
         shares = [spread([row[key] for row in found]).text(1) for key in keys]
         lines.append([words, over.text(2), f"{over.least:.2f}", *shares, *struck, accuracy])
         bars.append(
-            Bar(text=f"{name}, minority, {words}: pay over the mean", value=over.mean, limit=MINORITY_BAR, at_most=False)
+            Bar(
+                text=f"{name}, minority, {words}: pay over the mean", value=over.mean, limit=MINORITY_BAR, at_most=False
+            )
         )
     head = ["it holds", "pay over the mean", "least", "gated, %", "as a copy, %", "left out of the model, %", "strikes"]
     return Part(

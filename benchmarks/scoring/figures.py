@@ -58,8 +58,8 @@ def auc(suspects: Sequence[float], others: Sequence[float]) -> float:
 def pearson(one: Sequence[float], other: Sequence[float]) -> float | None:
     """Return the correlation of two lists of the same length, in [-1, 1]; None where one of them doesn't vary.
 
-    >>> pearson([1.0, 2.0, 3.0], [2.0, 4.0, 6.0])
-    1.0
+    >>> round(pearson([1.0, 2.0, 3.0], [2.0, 4.0, 7.0]), 3)
+    0.993
     """
     a, b = torch.tensor([list(one), list(other)], dtype=torch.float64)
     a, b = a - a.mean(), b - b.mean()

@@ -3,7 +3,7 @@
 *Reconstructed*: v(S) is what the clipped mean of the group's updates improves the round's base model by on the round's
 batches (`subnet/scoring/shapley.py`). *Retrained*: the group alone plays all rounds from the first model on, and v(S)
 is by how much the loss on the whole held-out pool has fallen in the end. A group's rule there is the clipped mean, and
-neither gates nor refusals are in force: what they do isn't the game. The clients outside the group crash in every round,
+neither gates nor refusals are in force: what they do isn't the game. Clients outside the group crash in every round,
 so that everyone keeps its data, wallet and local randomness.
 """
 
@@ -87,9 +87,7 @@ def _scenario(name: str, *, n_clients: int, n_rounds: int, partition: str, seed:
     )
 
 
-def measured(
-    name: str, *, n_clients: int, n_rounds: int, partition: str, seed: int, retrained: bool
-) -> dict[str, Any]:
+def measured(name: str, *, n_clients: int, n_rounds: int, partition: str, seed: int, retrained: bool) -> dict[str, Any]:
     """Compare one run's credits with both values; `retrained` False leaves the second one out."""
     scenario = _scenario(name, n_clients=n_clients, n_rounds=n_rounds, partition=partition, seed=seed)
     run, outcomes = rescored(scenario, "path_credit", "shapley")
@@ -143,7 +141,10 @@ def part(
     ]
     kinds = {"reconstructed_r": "reconstructed, every round"}
     if retrained:
-        kinds |= {"retrained_r": "retrained, as paid", "retrained_same_rule_r": "retrained, the run by the clipped mean"}
+        kinds |= {
+            "retrained_r": "retrained, as paid",
+            "retrained_same_rule_r": "retrained, the run by the clipped mean",
+        }
     lines, bars = [], []
     for partition in partitions:
         for key, words in kinds.items():

@@ -96,3 +96,11 @@ def test_small_and_equal_fields_have_finite_numbers(make_field, trained, n):
         for values in outliers.check(field, shape(field)).values():
             assert values.shape == (n,)
             assert torch.isfinite(values).all()
+
+
+def test_huge_updates_have_finite_numbers_and_the_same_honest_order(make_field, trained):
+    """Differences of values near float32's end are formed in float64."""
+    field = make_field(torch.cat([trained, torch.full_like(trained[:1], 3e38)]))
+    found = outliers.check(field, shape(field))
+    assert all(torch.isfinite(values).all() for values in found.values())
+    assert int(found["centre_distance_z"].argmax()) == int(found["neighbour_distance_z"].argmax()) == 5
