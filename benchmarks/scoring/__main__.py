@@ -74,6 +74,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 
     one = _command(commands, "cost", "CPU time beside one evaluation of every client")
     one.add_argument("--clients", type=at_least(2), default=100)
+    one.add_argument(
+        "--evaluated", type=at_least(1), default=100, help="of how many clients, at most, the evaluations are timed"
+    )
     one.add_argument("--repeats", type=at_least(1), default=5)
     one.add_argument("--models", type=listed(cost.MODELS.__getitem__), default=",".join(cost.MODELS))
 
@@ -123,7 +126,9 @@ def _played(
 def measured(options: argparse.Namespace) -> Part:
     """Measure what the options ask for."""
     if options.part == "cost":
-        return cost.part(options.models, n_clients=options.clients, n_repeats=options.repeats)
+        return cost.part(
+            options.models, n_clients=options.clients, n_evaluated=options.evaluated, n_repeats=options.repeats
+        )
     sizes = {"seeds": options.seeds, "n_rounds": options.rounds}
     if options.part == "outliers":
         sizes |= {"n_honest": options.clients, "n_cheats": options.cheating, "partitions": options.partitions}

@@ -131,12 +131,14 @@ def _cpu_s(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def measured(name: str, *, n_clients: int, n_repeats: int) -> dict[str, Any]:
+def measured(name: str, *, n_clients: int, n_evaluated: int, n_repeats: int) -> dict[str, Any]:
     """Measure a model, on one thread.
 
     Args:
         name: of one of `MODELS`.
         n_clients: 2 or more.
+        n_evaluated: of how many clients the evaluations are timed, 1 to `n_clients`; the others are taken to cost as
+            much.
         n_repeats: how often scoring and evaluations take turns, at least 1.
     """
     torch.set_num_threads(1)
@@ -150,7 +152,7 @@ def measured(name: str, *, n_clients: int, n_repeats: int) -> dict[str, Any]:
     combined = rule.aggregate(field.updates, evidence=evidence)
 
     def forward() -> None:
-        for row in field.updates:
+        for row in field.updates[:n_evaluated]:
             field.objective.losses(field.base + row, field.batches)
 
     def score() -> None:
@@ -161,7 +163,10 @@ def measured(name: str, *, n_clients: int, n_repeats: int) -> dict[str, Any]:
         outliers.check(field, appraisal.geometry)
 
     check()  # compiled by now
-    turns = [{"forward": _cpu_s(forward), "score": _cpu_s(score), "check": _cpu_s(check)} for _ in range(n_repeats)]
+    share = n_evaluated / n_clients
+    turns = [
+        {"forward": _cpu_s(forward) / share, "score": _cpu_s(score), "check": _cpu_s(check)} for _ in range(n_repeats)
+    ]
     with _watched() as watch:
         whole = _cpu_s(lambda: (score(), check()))
     plain = [turn["score"] / turn["forward"] for turn in turns]
@@ -170,6 +175,7 @@ def measured(name: str, *, n_clients: int, n_repeats: int) -> dict[str, Any]:
         "model": name,
         "n_params": len(field.base),
         "n_clients": n_clients,
+        "n_evaluated": n_evaluated,
         "n_repeats": n_repeats,
         "forward_cpu_s": median(turn["forward"] for turn in turns),
         "scoring_cpu_s": median(turn["score"] for turn in turns),
@@ -185,9 +191,12 @@ def measured(name: str, *, n_clients: int, n_repeats: int) -> dict[str, Any]:
     }
 
 
-def part(names: list[str], *, n_clients: int, n_repeats: int) -> Part:
+def part(names: list[str], *, n_clients: int, n_evaluated: int, n_repeats: int) -> Part:
     """Measure all models named."""
-    rows = [measured(name, n_clients=n_clients, n_repeats=n_repeats) for name in names]
+    rows = [
+        measured(name, n_clients=n_clients, n_evaluated=min(n_evaluated, n_clients), n_repeats=n_repeats)
+        for name in names
+    ]
     costs = [
         [
             row["model"],

@@ -1,5 +1,6 @@
 """How evenly honest clients are paid: equal ones, unlike ones, and one that alone holds two classes."""
 
+from collections import Counter
 from collections.abc import Sequence
 from statistics import mean, pstdev
 from typing import Any
@@ -94,11 +95,28 @@ def evenness(
                     "accuracy, %",
                 ],
                 rows=lines,
-            )
+            ),
+            _unpaid(rows, partitions),
         ],
         rows=rows,
         bars=bars,
     )
+
+
+def _unpaid(rows: Sequence[dict[str, Any]], partitions: Sequence[str]) -> Table:
+    """Return for every reason the share of client-rounds that weren't paid for it."""
+    reasons = list(dict.fromkeys(why for row in rows for why in row["unpaid_percent"]))
+    lines = [
+        [
+            one,
+            *(
+                f"{mean(row['unpaid_percent'].get(why, 0.0) for row in rows if row['partition'] == one):.1f}"
+                for why in reasons
+            ),
+        ]
+        for one in partitions
+    ]
+    return Table(title="Client-rounds that weren't paid, %, by reason", head=["data", *reasons], rows=lines)
 
 
 def _bar(text: str, value: float, limit: float) -> Bar:
@@ -113,6 +131,12 @@ def _troubles(run: Run, hotkeys: Sequence[str]) -> dict[str, Any]:
         "gated_percent": 100 * sum(one["gated"] for one in numbers) / len(numbers),
         "copies_percent": 100 * sum(one["copy_of"] is not None for one in numbers) / len(numbers),
         "n_struck": sum(receipt["strike"] for receipt in found),
+        "unpaid_percent": {
+            why: 100 * count / len(found)
+            for why, count in Counter(
+                receipt["zero_because"] or receipt["reason"] for receipt in found if not receipt["reward"]
+            ).most_common()
+        },
     }
 
 

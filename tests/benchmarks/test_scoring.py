@@ -153,7 +153,7 @@ def test_the_sequences_repeat_and_the_transformer_learns_from_them():
 
 
 TINY = {
-    "cost": ["--clients", "3", "--repeats", "1", "--models", "cnn"],
+    "cost": ["--clients", "3", "--evaluated", "2", "--repeats", "1", "--models", "cnn"],
     "shapley": ["--clients", "3", "--rounds", "2", "--seeds", "0", "--partitions", "iid"],
     "evenness": ["--clients", "4", "--rounds", "2", "--seeds", "0", "--partitions", "iid,dirichlet:0.5"],
     "minority": ["--clients", "4", "--rounds", "2", "--seeds", "0"],
