@@ -133,11 +133,16 @@ def _troubles(run: Run, hotkeys: Sequence[str]) -> dict[str, Any]:
         "n_struck": sum(receipt["strike"] for receipt in found),
         "unpaid_percent": {
             why: 100 * count / len(found)
-            for why, count in Counter(
-                receipt["zero_because"] or receipt["reason"] for receipt in found if not receipt["reward"]
-            ).most_common()
+            for why, count in Counter(_why(receipt) for receipt in found if not receipt["reward"]).most_common()
         },
     }
+
+
+def _why(receipt: dict[str, Any]) -> str:
+    """Return why a receipt pays nothing; `gate` for free riding in the round itself, rather than over all rounds."""
+    if receipt["status"] == "accepted":
+        return str(receipt["zero_because"])
+    return "gate" if receipt["reason"] == "free_riding" else str(receipt["reason"])
 
 
 def minority_shards(

@@ -104,6 +104,14 @@ def test_the_minority_alone_holds_its_classes(whole):
     assert sum(len(shard) for shard in others) == len(task.training_data()) - n_rare
 
 
+def test_free_riding_in_a_round_is_told_from_that_over_all_rounds():
+    """Both bear the same word on a receipt: as a reason for rejection, and as a reason for no pay."""
+    gated = {"status": "rejected", "reason": "free_riding", "zero_because": "ineligible"}
+    over_time = {"status": "accepted", "reason": "", "zero_because": "free_riding"}
+    copied = {"status": "rejected", "reason": "copy", "zero_because": "ineligible"}
+    assert [fairness._why(one) for one in (gated, over_time, copied)] == ["gate", "free_riding", "copy"]
+
+
 def test_thresholds_look_to_the_suspicious_side():
     """A long update and one that points uphill are beyond; the strike rule wants both of its thresholds."""
     assert checks.is_beyond("norm_ratio", 5.1)
