@@ -1,10 +1,11 @@
 """How well the credits agree with exact Shapley values: of each round's updates, and of clients who train on their own.
 
 *Reconstructed*: v(S) is what the clipped mean of the group's updates improves the round's base model by on the round's
-batches (`subnet/scoring/shapley.py`). *Retrained*: the group alone plays all rounds from the first model on, and v(S)
-is by how much the loss on the whole held-out pool has fallen in the end. A group's rule there is the clipped mean, and
-neither gates nor refusals are in force: what they do isn't the game. Clients outside the group crash in every round,
-so that everyone keeps its data, wallet and local randomness.
+batches (`subnet/scoring/shapley.py`). Beside it stands its last term, leave-one-out: what the clipped mean of all lacks
+without an update. *Retrained*: the group alone plays all rounds from the first model on, and v(S) is by how much the
+loss on the whole held-out pool has fallen in the end. A group's rule there is the clipped mean, and neither gates nor
+refusals are in force: what they do isn't the game. Clients outside the group crash in every round, so that everyone
+keeps its data, wallet and local randomness.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from clients import partition as partitions
 from clients.partition import MIN_EXAMPLES
 from clients.seeds import generator
 from clients.task import Examples, Task
+from subnet.rescore import Outcome
 
 __all__ = ["coalition_values", "part", "unequal_shards"]
 
@@ -90,19 +92,16 @@ def _scenario(name: str, *, n_clients: int, n_rounds: int, partition: str, seed:
 def measured(name: str, *, n_clients: int, n_rounds: int, partition: str, seed: int, retrained: bool) -> dict[str, Any]:
     """Compare one run's credits with both values; `retrained` False leaves the second one out."""
     scenario = _scenario(name, n_clients=n_clients, n_rounds=n_rounds, partition=partition, seed=seed)
-    run, outcomes = rescored(scenario, "path_credit", "shapley")
-    by_round = [
-        pearson(*([_number(one.receipts[scorer][hotkey]) for hotkey in run.kinds] for scorer in one.receipts))
-        for one in outcomes
-    ]
+    run, outcomes = rescored(scenario, "path_credit", "shapley", "leave_one_out")
+    hotkeys = list(run.kinds)
     row: dict[str, Any] = {
         "task": name,
         "partition": partition,
         "seed": seed,
         "n_clients": n_clients,
         "n_rounds": n_rounds,
-        "reconstructed_r_by_round": by_round,
-        "reconstructed_r": spread([r for r in by_round if r is not None]).mean,
+        "reconstructed_r": _by_round(outcomes, "shapley", hotkeys),
+        "leave_one_out_r": _by_round(outcomes, "leave_one_out", hotkeys),
     }
     if not retrained:
         return row
@@ -120,14 +119,21 @@ def measured(name: str, *, n_clients: int, n_rounds: int, partition: str, seed: 
     }
 
 
+def _by_round(outcomes: Sequence[Outcome], scorer: str, hotkeys: Sequence[str]) -> float | None:
+    """Return the mean over the rounds of the correlation of the credits with another scorer's; None without any."""
+
+    def credits(one: Outcome, name: str) -> list[float]:
+        return [float(one.receipts[name][hotkey]["numbers"]["credit"]) for hotkey in hotkeys]
+
+    found = [pearson(credits(one, "path_credit"), credits(one, scorer)) for one in outcomes]
+    known = [r for r in found if r is not None]
+    return spread(known).mean if known else None
+
+
 def _summed(run: Run) -> list[float]:
     """Return everyone's credits summed over the rounds, as they count towards pay."""
     counted = [[receipt["counted"] for receipt in run.receipts(hotkey)] for hotkey in run.kinds]
     return [sum(one["credit"] for one in found if one is not None) for found in counted]
-
-
-def _number(receipt: dict[str, Any]) -> float:
-    return float(receipt["numbers"]["credit"])
 
 
 def part(
@@ -139,7 +145,7 @@ def part(
         for partition in partitions
         for seed in seeds
     ]
-    kinds = {"reconstructed_r": "reconstructed, every round"}
+    kinds = {"reconstructed_r": "reconstructed, every round", "leave_one_out_r": "leave-one-out, every round"}
     if retrained:
         kinds |= {
             "retrained_r": "retrained, as paid",
@@ -153,7 +159,7 @@ def part(
                 continue
             over = spread(found)
             lines.append([partition, words, over.text(3), f"{over.least:.3f}", f"{over.most:.3f}"])
-            if key != "retrained_same_rule_r":
+            if key not in {"retrained_same_rule_r", "leave_one_out_r"}:
                 bars.append(Bar(text=f"{partition}, {words}: correlation", value=over.mean, limit=BAR, at_most=False))
     return Part(
         name="shapley",
