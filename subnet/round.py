@@ -137,7 +137,7 @@ def score(fixture: Fixture, state: State, opened: Opened, screened: Screened) ->
     if not field.n:
         return Scored(seed=seed, field=field, appraisal=None, outliers={})
     appraisal = fixture.scorer.appraise(field, state.history)
-    checks = outliers.check(field, appraisal.geometry.norms, among=field.without(appraisal.copy_of))
+    checks = outliers.check(field, appraisal.geometry, among=field.without(appraisal.copy_of))
     return Scored(seed=seed, field=field, appraisal=appraisal, outliers=checks)
 
 

@@ -73,8 +73,11 @@ class Objective:
 
     def path_gradient(self, base: Tensor, aggregate: Tensor, batch: Examples, *, points: Iterable[float]) -> Tensor:
         """Return the mean gradient over `base + t x aggregate` for `t` in `points`: `(n_params,)` float64."""
-        gradients = [self.gradient(base + t * aggregate, batch).double() for t in points]
-        return torch.stack(gradients).mean(0)
+        gradients = [self.gradient(base + t * aggregate, batch) for t in points]
+        total = torch.zeros(len(base), dtype=torch.float64)
+        for gradient in gradients:
+            total += gradient
+        return total / len(gradients)
 
     def _place(self, point: Tensor) -> None:
         self.layout.write(self._model, point)

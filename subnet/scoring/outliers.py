@@ -24,26 +24,30 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-import strategies
+from strategies import Updates
+from strategies.kernels import median_of_columns, row_squares, squared_distances
 from subnet.scoring import geometry
 from subnet.scoring.base import Field
+from subnet.scoring.geometry import Geometry
 
 MAD_TO_SIGMA = 1.4826
 _BYZANTINE_SHARE = 0.3
+_FLOAT32_NORM = 1e34
+"""Differences and sums of two values of rows of this norm stay inside float32."""
 
 
-def check(field: Field, norms: Tensor, *, among: Tensor | None = None) -> dict[str, Tensor]:
+def check(field: Field, shape: Geometry, *, among: Tensor | None = None) -> dict[str, Tensor]:
     """Return every check as finite `(n,)` float64, by name.
 
     Args:
         field: the round's updates, n at least 1.
-        norms: `(n,)` their norms.
+        shape: their geometry; its inner products are in float64, so distances come out of them.
         among: `(n,)` bool: whose norms the median is taken of, which decides strikes: those that copy nobody. All
             where None.
     """
-    centre = strategies.create("median").aggregate(field.updates).update
-    to_centre = torch.stack([(row.double() - centre.double()).norm() for row in field.updates])
-    distances = _squared_distances(field.updates)
+    norms = shape.norms
+    to_centre = _centre_distance(field.updates, narrow=bool(norms.max() <= _FLOAT32_NORM))
+    distances = squared_distances(shape.gram)
     descent = torch.zeros_like(field.base, dtype=torch.float64)
     for batch in field.batches:
         descent -= field.objective.gradient(field.base, batch).double() / len(field.batches)
@@ -94,16 +98,21 @@ def _over_median(values: Tensor, among: Tensor | None = None) -> Tensor:
     return values / geometry.midpoint_median(positive) if len(positive) else torch.zeros_like(values)
 
 
-def _squared_distances(updates: Tensor) -> Tensor:
-    """Return `(n, n)` squared distances, from differences to the mean."""
-    n = updates.shape[0]
-    gram = torch.zeros(n, n, dtype=torch.float64)
-    for block in torch.split(updates, 1 << 16, dim=1):
-        centred = block.double() - block.double().mean(0)
-        gram += centred @ centred.T
-    squares = torch.diagonal(gram)
-    distances = squares.unsqueeze(0) + squares.unsqueeze(1) - 2 * gram
-    return torch.clamp(distances, min=0)
+def _centre_distance(updates: Tensor, *, narrow: bool) -> Tensor:
+    """Return `(n,)` distances to the coordinate-wise median, block by block.
+
+    Args:
+        updates: `(n, n_params)` float32.
+        narrow: whether differences can be formed in float32.
+    """
+    squares = torch.zeros(updates.shape[0], dtype=torch.float64)
+
+    def apart(_: int, block: Tensor) -> Tensor:
+        values = block if narrow else block.double()
+        return row_squares(values - median_of_columns(values))
+
+    Updates(updates).each_block(apart, squares.add_)
+    return squares.sqrt()
 
 
 def _neighbour_distance(distances: Tensor) -> Tensor:

@@ -33,12 +33,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from strategies import Updates
+from strategies.base import sum_of_rows
 from subnet.scoring import copies, geometry
 from subnet.scoring.base import Appraisal, Credits, Field, Scorer, mean_and_error
 from subnet.scoring.history import History
 from subnet.spec import ScoringSection
 
 PATH_POINTS = (1 / 6, 1 / 2, 5 / 6)
+_AT_ONCE = 8
+"""Batches whose gradients are kept at a time, so that the updates are read once for all of them."""
 
 _LOOKS = 10
 """How often gate and copy rule look at the field again at most; two or three are enough in practice."""
@@ -65,7 +69,7 @@ class PathCredit(Scorer):
         originals = field.without(copy_of)
         shape = replace(shape, clip=geometry.clip_factors(shape.norms, among=originals))
         kept = originals & ~gated
-        direction = _weighted_sum(field.updates, shape.clip * kept / max(1, int(kept.sum())))
+        direction = sum_of_rows(Updates(field.updates), shape.clip * kept / max(1, int(kept.sum())))
         whole, _ = _slopes(field, shape, direction)
         credit, standard_error = mean_and_error(-shape.clip * whole / int(originals.sum()))
         return Appraisal(
@@ -169,19 +173,15 @@ def per_client_credit(field: Field, clip: Tensor, aggregate: Tensor) -> Tensor:
 def _slopes(field: Field, shape: geometry.Geometry, aggregate: Tensor) -> tuple[Tensor, Tensor]:
     """Return <u_i, G_b> of whole updates and of their novel parts, each `(n_batches, n)`."""
     whole, novel = [], []
-    for batch in field.batches:
-        gradient = field.objective.path_gradient(field.base, aggregate, batch, points=PATH_POINTS)
-        along = geometry.dot_rows(field.updates, gradient)
-        public = shape.shadow @ (shape.public @ gradient)
-        whole.append(along)
-        novel.append(along - public)
-    return torch.stack(whole), torch.stack(novel)
-
-
-def _weighted_sum(updates: Tensor, weights: Tensor) -> Tensor:
-    """Return `(n_params,)` float32: the rows of `updates` summed with `weights` `(n,)` float64."""
-    total = torch.zeros(updates.shape[1], dtype=torch.float64)
-    for row, weight in zip(updates, weights.tolist(), strict=True):
-        if weight:
-            total += weight * row.double()
-    return total.float()
+    for start in range(0, len(field.batches), _AT_ONCE):
+        gradients = torch.stack(
+            [
+                field.objective.path_gradient(field.base, aggregate, batch, points=PATH_POINTS)
+                for batch in field.batches[start : start + _AT_ONCE]
+            ]
+        )
+        along = geometry.dot_products(field.updates, gradients)
+        public = shape.shadow @ geometry.dot_products(shape.public, gradients)
+        whole.append(along.T)
+        novel.append((along - public).T)
+    return torch.cat(whole), torch.cat(novel)

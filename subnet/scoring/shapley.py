@@ -85,17 +85,27 @@ class Shapley(Plain):
 
 def exact(game: Game) -> Estimate:
     """Return the values over all groups. Memory: 2^n x n_batches numbers."""
-    worth = game.table()
+    return Estimate(values=values_of(game.table()), n_evaluations=game.n_evaluations)
+
+
+def values_of(worth: Tensor) -> Tensor:
+    """Return the exact values `(n_batches, n)` of any game of n players.
+
+    Args:
+        worth: `(2**n, n_batches)` float64, n at least 1: of every group, at the number whose binary digits are its
+            members.
+    """
+    n = len(worth).bit_length() - 1
     groups = torch.arange(len(worth))
-    sizes = sum((groups >> player & 1 for player in range(game.n)), torch.zeros_like(groups))
+    sizes = sum((groups >> player & 1 for player in range(n)), torch.zeros_like(groups))
     # |S|! (n - |S| - 1)! / n! = 1 / (n x (n - 1 over |S|))
-    weights = torch.tensor([1 / (game.n * comb(game.n - 1, size)) for size in range(game.n)], dtype=torch.float64)
+    weights = torch.tensor([1 / (n * comb(n - 1, size)) for size in range(n)], dtype=torch.float64)
     values = []
-    for player in range(game.n):
+    for player in range(n):
         without = groups[(groups >> player & 1) == 0]
         added = worth[without | 1 << player] - worth[without]
         values.append(weights[sizes[without]] @ added)
-    return Estimate(values=torch.stack(values, dim=1), n_evaluations=game.n_evaluations)
+    return torch.stack(values, dim=1)
 
 
 def estimate(game: Game, draw: torch.Generator) -> Estimate:

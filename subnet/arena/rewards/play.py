@@ -23,7 +23,7 @@ STARVED = 0.05
 """An honest participant with less than this part of the honest mean counts as starved."""
 
 
-class _Silent:
+class Silent:
     """An observer that says nothing."""
 
     def began(self, fixture: Fixture, state: State, n_rounds: int) -> None:
@@ -53,14 +53,14 @@ def play(cell: RewardCell) -> dict[str, Any]:
     began = time.perf_counter()
     scenario = _scenario(cell, load_spec(cell.app_dir))
     scenario.check()
-    with _quiet(), tempfile.TemporaryDirectory(prefix="subnet-rewards-") as folder:
-        simulate(scenario, Path(folder) / "run", engine="inprocess", observer=_Silent(), n_workers=1)
+    with quiet(), tempfile.TemporaryDirectory(prefix="subnet-rewards-") as folder:
+        simulate(scenario, Path(folder) / "run", engine="inprocess", observer=Silent(), n_workers=1)
         found = _read(Path(folder) / "run", scenario.kinds(), cheat=kind(cell.cheat))
     return found | {"wall_s": time.perf_counter() - began}
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep quiet about what cheats do to the protocol in every round: the receipts tell it."""
     log = logging.getLogger("subnet")
     before = log.level

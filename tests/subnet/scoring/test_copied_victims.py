@@ -137,10 +137,10 @@ def test_copies_dont_move_the_norm_ratio_that_strikes(make_field, honest):
     originals = field.without(appraisal.copy_of)
     assert int(originals.sum()) == 10
     norms = appraisal.geometry.norms
-    checks = outliers.check(field, norms, among=originals)
+    checks = outliers.check(field, appraisal.geometry, among=originals)
     expected = norms / midpoint_median(norms[:10])
     torch.testing.assert_close(checks["norm_ratio"], expected, rtol=1e-12, atol=0.0)
-    assert float(outliers.check(field, norms)["norm_ratio"][:10].max()) > 5
+    assert float(outliers.check(field, appraisal.geometry)["norm_ratio"][:10].max()) > 5
 
 
 @pytest.mark.parametrize("role", ["copycat", "copycat:0.5"])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from subnet.scoring import geometry
 from subnet.scoring.geometry import (
     clip_factors,
+    dot_products,
     dot_rows,
     measure,
     median_absolute_deviation,
@@ -141,3 +142,29 @@ def test_dot_products_are_exact_to_float64(monkeypatch, columns):
     updates, direction = randn(4, 100), randn(100, seed=1)
     expected = [sum(float(a) * float(b) for a, b in zip(row, direction, strict=True)) for row in updates]
     assert dot_rows(updates, direction).tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_dot_products_with_many_directions_are_those_with_each(monkeypatch):
+    """In blocks, and none for no row or no direction."""
+    monkeypatch.setattr(geometry, "_COLUMNS", 7)
+    updates, directions = randn(4, 100), randn(3, 100, seed=1).double()
+    expected = torch.stack([dot_rows(updates, direction) for direction in directions], dim=1)
+    torch.testing.assert_close(dot_products(updates, directions), expected, rtol=1e-12, atol=1e-12)
+    assert dot_products(updates[:0], directions).shape == (0, 3)
+    assert dot_products(updates, directions[:0]).shape == (4, 0)
+
+
+def test_the_bits_are_the_same_on_any_number_of_threads():
+    """Money follows from these numbers: sums may not depend on how many processors a validator has."""
+    updates, deltas = randn(30, 50_000), randn(3, 50_000, seed=1)
+    found = []
+    before = torch.get_num_threads()
+    try:
+        for n_threads in (1, 2, 3):
+            torch.set_num_threads(n_threads)
+            shape = measure(updates, deltas)
+            found.append([shape.gram, shape.public, shape.shadow, shape.cosines, dot_products(updates, shape.public)])
+    finally:
+        torch.set_num_threads(before)
+    for others in found[1:]:
+        assert all(torch.equal(one, other) for one, other in zip(found[0], others, strict=True))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from subnet.scoring import outliers
+from subnet.scoring import geometry, outliers
 
 
 @pytest.fixture
@@ -17,11 +17,11 @@ def field(make_field, trained):
 
 @pytest.fixture
 def found(field):
-    return {name: values.tolist() for name, values in outliers.check(field, norms(field)).items()}
+    return {name: values.tolist() for name, values in outliers.check(field, shape(field)).items()}
 
 
-def norms(field):
-    return field.updates.double().norm(dim=1)
+def shape(field):
+    return geometry.measure(field.updates, field.deltas)
 
 
 def rows(field):
@@ -42,7 +42,7 @@ def test_the_documented_values_hold():
 
 def test_the_distribution_is_numpys_over_the_whole_field(field):
     """Extremes, quartiles and median of every check are those of an independent implementation, to four digits."""
-    checks = outliers.check(field, norms(field))
+    checks = outliers.check(field, shape(field))
     told = outliers.distribution(checks)
     assert list(told) == list(checks)
     for name, values in checks.items():
@@ -55,7 +55,7 @@ def test_the_distribution_is_numpys_over_the_whole_field(field):
 def test_a_field_of_one_is_its_own_distribution(make_field, trained):
     """All five numbers are the one update's."""
     field = make_field(trained[:1])
-    assert outliers.distribution(outliers.check(field, norms(field)))["norm_ratio"] == [1.0] * 5
+    assert outliers.distribution(outliers.check(field, shape(field)))["norm_ratio"] == [1.0] * 5
 
 
 def test_there_are_five_checks(found):
@@ -111,6 +111,14 @@ def test_small_and_equal_fields_have_finite_numbers(make_field, trained, n):
     """One update, or several equal ones, have no spread: every number is finite."""
     for updates in (trained[:n], trained[:1].expand(n, -1), torch.zeros(n, trained.shape[1])):
         field = make_field(updates)
-        for values in outliers.check(field, norms(field)).values():
+        for values in outliers.check(field, shape(field)).values():
             assert values.shape == (n,)
             assert torch.isfinite(values).all()
+
+
+def test_huge_updates_have_finite_numbers_and_the_same_honest_order(make_field, trained):
+    """Differences of values near float32's end are formed in float64."""
+    field = make_field(torch.cat([trained, torch.full_like(trained[:1], 3e38)]))
+    found = outliers.check(field, shape(field))
+    assert all(torch.isfinite(values).all() for values in found.values())
+    assert int(found["centre_distance_z"].argmax()) == int(found["neighbour_distance_z"].argmax()) == 5
