@@ -105,6 +105,12 @@ class ScoringSection(_Section):
     """A strike: a norm above so many times the median, and a credit below 0 by so many standard errors."""
     suspension: Annotated[int, Field(ge=0, le=10_000)] = 20
     """Rounds for which whoever is struck is out; 0 suspends nobody, though earlier credit is lost all the same."""
+    slices: Literal["none", "label"] = "none"
+    """Whether an update that makes the model take one label for another is found and kept out."""
+    slice_limit: Annotated[float, Field(ge=1, le=100)] = 3.0
+    """Such an update's worst pair of labels is above so many times the field's median one."""
+    slice_rounds: Annotated[int, Field(ge=1, le=100)] = 3
+    """On the mean of so many rounds, this one included."""
 
 
 class TokenSection(_Section):

@@ -102,3 +102,12 @@ def dot_rows(updates: Tensor, direction: Tensor) -> Tensor:
         block = updates[:, start : start + _COLUMNS].double()
         result += block @ direction[start : start + _COLUMNS].double()
     return result
+
+
+def weighted_sum(updates: Tensor, weights: Tensor) -> Tensor:
+    """Return `(n_params,)` float32: the rows of `updates` summed with `weights` `(n,)` float64."""
+    total = torch.zeros(updates.shape[1], dtype=torch.float64)
+    for row, weight in zip(updates, weights.tolist(), strict=True):
+        if weight:
+            total += weight * row.double()
+    return total.float()

@@ -1,10 +1,12 @@
 """What scoring remembers: a fold over settled rounds, so that a restart or an audit reaches the same numbers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Pair = tuple[str, str]
+SlicePair = tuple[int, int]
+"""A slice that is harmed, and the slice that it is taken for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +27,13 @@ class PastRound:
         credits: by hotkey, of those whose contribution counted; gated and copied ones count as 0.
         cosines: of the novel parts of two updates, by hotkeys in ascending order.
         strikes: hotkeys that were struck.
+        slices: by hotkey the largest confusions of slices, over the field's median one; empty where none are looked at.
     """
 
     credits: Mapping[str, PastCredit]
     cosines: Mapping[Pair, float]
     strikes: frozenset[str] = frozenset()
+    slices: Mapping[str, Mapping[SlicePair, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,4 +73,9 @@ def past_round(record: Mapping[str, Any], receipts: Mapping[str, Mapping[str, An
         credits=credits,
         cosines={(min(pair), max(pair)): value for pair, value in cosines.items()},
         strikes=frozenset(hotkey for hotkey, receipt in receipts.items() if receipt["strike"]),
+        slices={
+            hotkey: {(harmed, taken_for): ratio for harmed, taken_for, ratio in receipt["numbers"]["slice"]["pairs"]}
+            for hotkey, receipt in receipts.items()
+            if receipt["numbers"] is not None and receipt["numbers"].get("slice") is not None
+        },
     )

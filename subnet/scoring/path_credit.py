@@ -73,7 +73,7 @@ class PathCredit(Scorer):
             limit,
         )
         kept = torch.tensor([field.hotkeys[index] not in copy_of for index in range(field.n)]) & ~gated
-        direction = _weighted_sum(field.updates, shape.clip * kept / max(1, int(kept.sum())))
+        direction = geometry.weighted_sum(field.updates, shape.clip * kept / max(1, int(kept.sum())))
         whole, _ = _slopes(field, shape, direction)
         credit, standard_error = mean_and_error(-shape.clip * whole / field.n)
         return Appraisal(
@@ -140,12 +140,3 @@ def _slopes(field: Field, shape: geometry.Geometry, aggregate: Tensor) -> tuple[
         whole.append(along)
         novel.append(along - public)
     return torch.stack(whole), torch.stack(novel)
-
-
-def _weighted_sum(updates: Tensor, weights: Tensor) -> Tensor:
-    """Return `(n_params,)` float32: the rows of `updates` summed with `weights` `(n,)` float64."""
-    total = torch.zeros(updates.shape[1], dtype=torch.float64)
-    for row, weight in zip(updates, weights.tolist(), strict=True):
-        if weight:
-            total += weight * row.double()
-    return total.float()
