@@ -74,8 +74,14 @@ def past_round(record: Mapping[str, Any], receipts: Mapping[str, Mapping[str, An
         cosines={(min(pair), max(pair)): value for pair, value in cosines.items()},
         strikes=frozenset(hotkey for hotkey, receipt in receipts.items() if receipt["strike"]),
         slices={
-            hotkey: {(harmed, taken_for): ratio for harmed, taken_for, ratio in receipt["numbers"]["slice"]["pairs"]}
-            for hotkey, receipt in receipts.items()
-            if receipt["numbers"] is not None and receipt["numbers"].get("slice") is not None
+            hotkey: {(harmed, taken_for): ratio for harmed, taken_for, ratio in found["pairs"]}
+            for hotkey, found in ((hotkey, _slice(receipt)) for hotkey, receipt in receipts.items())
+            if found is not None
         },
     )
+
+
+def _slice(receipt: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what a receipt says of slices; those of runs that look at none, or of earlier versions, say nothing."""
+    found: Mapping[str, Any] | None = (receipt.get("numbers") or {}).get("slice")
+    return found
