@@ -11,9 +11,11 @@ from torch.nn import functional
 from clients.settings import TrainingSettings
 from clients.task import Examples
 from clients.training import train
+from subnet.engine.simulate import Scenario
 from subnet.errors import SpecError
 from subnet.judge import _slice
 from subnet.rescore import rescore
+from subnet.run_files import LEDGER_NAME
 from subnet.scoring import slices
 from subnet.scoring.history import History, PastRound
 from subnet.scoring.objective import Objective
@@ -253,3 +255,17 @@ def test_a_run_that_looks_at_slices_is_scored_again_and_goes_on_alike(game):
         assert (one["status"], one["zero_because"], one["reward"]) == ("accepted", "slice_harm", 0)
         assert one["numbers"]["influence"] == 0
         assert set(one["counted"].values()) == {0.0}
+
+
+def test_a_run_that_asks_for_missing_slices_is_refused(game, make_spec, app_dir, task, monkeypatch, tmp_path):
+    """Both a simulation's own check and a validator that opens its folder refuse it, and no ledger is begun."""
+    monkeypatch.setattr(type(task), "slices", lambda _self, _examples: None, raising=False)
+    rules = {"slices": "label"}
+    scenario = Scenario(
+        spec=make_spec(scoring=rules), app_dir=app_dir, cast="honest=5", partition="iid", seed=0, n_rounds=1
+    )
+    with pytest.raises(SpecError, match="no integer label"):
+        scenario.check()
+    with pytest.raises(SpecError, match="no integer label"):
+        game("honest=5", scoring=rules)
+    assert not (tmp_path / "run" / LEDGER_NAME).exists()
