@@ -83,6 +83,22 @@ class Task(ABC):
         del model, batch
         return None
 
+    def slices(self, examples: Examples) -> Tensor | None:
+        """Return the slice of each example, `(n,)` integers: the parts of the data that an attack could single out.
+
+        Class labels, unless a task names domains of its own; None where there are neither. Looked at where the spec's
+        `[scoring] slices` asks for it.
+        """
+        targets = examples.targets
+        return None if targets.dim() != 1 or targets.is_floating_point() else targets
+
+    def relabelled(self, examples: Examples, name: int) -> Examples:
+        """Return examples as if they were of the slice `name`, with the same inputs: what confusing slices would teach.
+
+        A task with domains of its own gives them targets that stand for the domain.
+        """
+        return Examples(inputs=examples.inputs, targets=torch.full_like(examples.targets, name))
+
     def participant_data(self, config: Mapping[str, object]) -> Examples | None:
         """Return this participant's own examples on a real deployment.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from subnet.receipts import Receipt
 from subnet.scoring import outliers
-from subnet.scoring.base import Appraisal, Credits, Field, Scorer, z_scores
+from subnet.scoring.base import Appraisal, Credits, Field, Scorer, SliceFindings, z_scores
 from subnet.scoring.history import History, past_round
 from subnet.scoring.payable import Payable, payable
 from subnet.scoring.strikes import is_strike
@@ -160,9 +160,11 @@ def _find(
         if not verdict.accepted:
             receipt["zero_because"] = "round_refused"
             continue
-        counts = receipt["status"] == "accepted" and credits is not None
+        harmful = numbers["slice"] is not None and numbers["slice"]["harmful"]
+        counts = receipt["status"] == "accepted" and credits is not None and not harmful
         receipt["counted"] = _counted(index, credits if counts else None)
         if not counts:
+            receipt["zero_because"] = "slice_harm" if harmful else ""
             continue
         if receipt["strike"]:
             receipt["zero_because"] = "strike"
@@ -206,6 +208,21 @@ def _numbers(index: int, hotkey: str, scored: Scored, appraisal: Appraisal, aggr
         "influence_credit": None if weighted is None else float(weighted[index]),
         "dropped": aggregated.dropped.get(hotkey, ""),
         "outliers": {name: float(values[index]) for name, values in scored.outliers.items()},
+        "slice": None if appraisal.slices is None else _slice(index, appraisal.slices),
+    }
+
+
+def _slice(index: int, found: SliceFindings) -> dict[str, Any]:
+    """Return what was found of one update in the slices; `pairs` is what later rounds need."""
+    harmed, taken_for = found.worst[index] or (None, None)
+    return {
+        "harmed": harmed,
+        "taken_for": taken_for,
+        "credit": float(found.credit[found.names.index(harmed), index]) if harmed in found.names else None,
+        "ratio": float(found.ratio[index]),
+        "limit": found.limit,
+        "harmful": bool(found.harmful[index]),
+        "pairs": [[*pair, ratio] for pair, ratio in found.pairs[index].items()],
     }
 
 

@@ -43,6 +43,7 @@ ZERO_BECAUSE: Mapping[str, str] = {
     "round_refused": "the round's model was refused, so the round paid nobody",
     "strike": "harm by an update of absurd size: a strike; it suspends the hotkey and voids its credit and pending pay",
     "negative": "the update made the model worse, beyond noise, which counts several times against earlier credit",
+    "slice_harm": "the update taught the model to take one part of the data for another",
     "noise": "the credit of the window lies inside its own noise band",
     "no_credit": "over all rounds its credit isn't above 0",
     "free_riding": "over all rounds too little of the credit came from anything that wasn't public knowledge",
@@ -134,6 +135,8 @@ def _numbers(numbers: Mapping[str, Any], status: str) -> list[tuple[str, str]]:
         ),
         ("outlier checks", _outliers(numbers["outliers"], numbers.get("field"))),
     ]
+    if numbers.get("slice") is not None:
+        lines.append(("slices", _slices(numbers["slice"])))
     if status == "accepted":
         lines.append(
             (
@@ -166,6 +169,16 @@ def _outliers(checks: Mapping[str, float], field: Mapping[str, Any] | None) -> s
             f"half of it {lower:.2f} to {upper:.2f}, median {median:.2f})"
         )
     return "\n".join(lines)
+
+
+def _slices(found: Mapping[str, Any]) -> str:
+    if found["harmed"] is None:
+        return "it takes no part of the data for another"
+    credit = "" if found["credit"] is None else f" (credit there {found['credit']:+.5f})"
+    return (
+        f"it teaches that {found['harmed']} is {found['taken_for']}{credit}, {found['ratio']:.1f} times as much as the "
+        f"field's median; the limit is {found['limit']:.1f}: {'stopped' if found['harmful'] else 'passed'}"
+    )
 
 
 def _window(payable: Mapping[str, Any]) -> list[tuple[str, str]]:

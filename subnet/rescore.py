@@ -23,6 +23,7 @@ from subnet.errors import RunError
 from subnet.judge import Aggregated, Scored, Verdict, judge
 from subnet.receipts import Receipt
 from subnet.report import RoundReport, read_round
+from subnet.scoring import slices
 from subnet.scoring.base import Appraisal, Field, Scorer
 from subnet.scoring.history import History, check_earlier, past_round
 from subnet.scoring.strikes import suspended
@@ -124,6 +125,7 @@ class _Round:
             kept, appraisal = books[name], None
             if self._field.n:
                 appraisal = kept.scorer.appraise(self._field, kept.history)
+                appraisal = slices.look(self._field, appraisal, kept.history, self._fixture.spec.scoring)
             if made is None:
                 made = self._made(appraisal)
             aggregated = self._credited(made, kept.scorer, appraisal)

@@ -19,7 +19,7 @@ from subnet import draw
 from subnet.collect import Asked, Reply, send
 from subnet.collect import collect as collect_replies
 from subnet.judge import Aggregated, Scored, Verdict
-from subnet.scoring import outliers, strikes
+from subnet.scoring import outliers, slices, strikes
 from subnet.scoring.base import Field
 from subnet.screening import Expected, Screened, screen
 from subnet.settle import Opened, Played, settle
@@ -137,6 +137,7 @@ def score(fixture: Fixture, state: State, opened: Opened, screened: Screened) ->
     if not field.n:
         return Scored(seed=seed, field=field, appraisal=None, outliers={})
     appraisal = fixture.scorer.appraise(field, state.history)
+    appraisal = slices.look(field, appraisal, state.history, fixture.spec.scoring)
     checks = outliers.check(field, appraisal.geometry, among=field.without(appraisal.copy_of))
     return Scored(seed=seed, field=field, appraisal=appraisal, outliers=checks)
 

@@ -18,7 +18,7 @@ from clients.seeds import seed_bytes
 from clients.task import Examples, Task
 from subnet.errors import RunError, SpecError
 from subnet.run_files import LEDGER_NAME, PLAN_NAME
-from subnet.scoring import registry
+from subnet.scoring import registry, slices
 from subnet.scoring.objective import Objective
 from subnet.spec import FILE_NAME, Spec
 from subnet.state import Entropy, Fixture
@@ -180,6 +180,7 @@ def prepared(
             f"{len(validation)} validation examples don't fill {spec.validation.n_batches} batches",
             remedy="give the task more validation data, or lower validation.n_batches",
         )
+    slices.check(task, validation, spec.scoring)
     store = Store(folder)
     path = folder / LEDGER_NAME
     if not path.exists():

@@ -109,11 +109,18 @@ class ScoringSection(_Section):
     """Rounds for which whoever is struck is out; 0 suspends nobody, though earlier credit is lost all the same."""
     vesting: Annotated[int, Field(ge=0, le=10_000)] = 20
     """Rounds after which pay is released; until then a strike voids it. 0 pays at once."""
+    slices: Literal["none", "label"] = "none"
+    """Whether an update that makes the model take one label for another is found and kept out."""
+    slice_limit: Annotated[float, Field(ge=1, le=100)] = 3.0
+    """Such an update's worst pair of labels is above so many times the field's median one."""
+    slice_rounds: Annotated[int, Field(ge=1, le=100)] = 3
+    """On the mean of so many rounds, this one included."""
 
     @property
     def memory(self) -> int:
         """How many settled rounds scoring looks at one by one; of those before it needs sums alone."""
-        return max(self.window, self.history, self.suspension)
+        slice_rounds = 0 if self.slices == "none" else self.slice_rounds
+        return max(self.window, self.history, self.suspension, slice_rounds)
 
 
 PRESETS: dict[str, dict[str, Any]] = {

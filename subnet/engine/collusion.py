@@ -17,7 +17,7 @@ from clients.seeds import generator
 from clients.task import Examples, load_task
 from clients.training import train
 from strategies import Aggregator, Evidence, StrategyError
-from subnet.scoring import registry
+from subnet.scoring import registry, slices
 from subnet.scoring.base import Field
 from subnet.scoring.history import History
 from subnet.scoring.objective import Objective
@@ -65,7 +65,7 @@ class SubnetRule:
                 batches=batches,
                 objective=objective,
             )
-            appraisal = scorer.appraise(field, History())
+            appraisal = slices.look(field, scorer.appraise(field, History()), History(), spec.scoring)
             evidence = Evidence(
                 credit=appraisal.credit,
                 z=appraisal.z,

@@ -23,7 +23,7 @@ from subnet.engine.app import Observer, Schedule, create_server_app, play_run
 from subnet.engine.collusion import SubnetRule
 from subnet.run import SeededEntropy, agree, locked, prepared
 from subnet.run_files import LEDGER_NAME
-from subnet.scoring import registry
+from subnet.scoring import registry, slices
 from subnet.spec import FILE_NAME, Spec
 from subnet.state import Fixture
 from subnet.strategy import create_strategy
@@ -70,6 +70,8 @@ class Scenario:
         """
         create_strategy(self.app_dir, self.spec.strategy.name, self.spec.strategy.settings)
         registry.create(self.spec.scoring)
+        task = load_task(self.app_dir, self.spec.subnet.task)
+        slices.check(task, task.validation_data(), self.spec.scoring)
         self.participants(Path()).participant(0)
 
     def plan(self) -> dict[str, Any]:

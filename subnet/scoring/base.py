@@ -15,7 +15,7 @@ from torch import Tensor
 
 from clients.task import Examples
 from subnet.scoring.geometry import Geometry
-from subnet.scoring.history import History
+from subnet.scoring.history import History, SlicePair
 from subnet.scoring.objective import Objective
 
 
@@ -54,6 +54,32 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SliceFindings:
+    """What an update does to the parts of the data (`subnet.scoring.slices`).
+
+    Attributes:
+        names: the `k` slices that were looked at.
+        credit: `(k, n)` float64 credit of every update in each slice, in units of that slice's loss; weighted by the
+            slices' sizes they sum to the credit of the whole draw at the middle of the path.
+        pairs: for each update its largest confusions of this round over the field's median largest one, by the slice
+            that is harmed and the one it is taken for.
+        worst: for each update the pair that is largest over the last few rounds; None where there is none.
+        ratio: `(n,)` float64 its mean over those rounds.
+        limit: what the ratio must not exceed.
+        harmful: `(n,)` bool; above the limit, and not excluded for another reason: credit 0 this round and out of the
+            aggregate.
+    """
+
+    names: tuple[int, ...]
+    credit: Tensor
+    pairs: tuple[Mapping[SlicePair, float], ...]
+    worst: tuple[SlicePair | None, ...]
+    ratio: Tensor
+    limit: float
+    harmful: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Appraisal:
     """A scorer's first look. All tensors are `(n,)` float64 unless said otherwise.
 
@@ -65,6 +91,7 @@ class Appraisal:
         gate: novelty below which an update is gated; 0 where the scorer has no gate.
         gated: bool; free riding this round: credit 0 and out of the aggregate.
         copy_of: hotkey of the earliest of the cluster for those who copied it; such are out of the aggregate too.
+        slices: what was found in the slices; None where the spec asks for none.
     """
 
     credit: Tensor
@@ -74,6 +101,7 @@ class Appraisal:
     gate: float
     gated: Tensor
     copy_of: Mapping[str, str]
+    slices: SliceFindings | None = None
 
     @property
     def z(self) -> Tensor:
@@ -82,7 +110,8 @@ class Appraisal:
 
     def excluded(self, field: Field) -> Tensor:
         """Return `(n,)` bool: who is out of the aggregate whatever the strategy."""
-        return self.gated | ~field.without(self.copy_of)
+        excluded = self.gated | ~field.without(self.copy_of)
+        return excluded if self.slices is None else excluded | self.slices.harmful
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

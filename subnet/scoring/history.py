@@ -13,6 +13,8 @@ from subnet.errors import RunError
 from subnet.spec import ScoringSection
 
 Pair = tuple[str, str]
+SlicePair = tuple[int, int]
+"""A slice that is harmed, and the slice that it is taken for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +35,13 @@ class PastRound:
         credits: by hotkey, of those whose contribution counted; gated and copied ones count as 0.
         cosines: of the novel parts of two updates, by hotkeys in ascending order.
         strikes: hotkeys that were struck.
+        slices: by hotkey the largest confusions of slices, over the field's median one; empty where none are looked at.
     """
 
     credits: Mapping[str, PastCredit]
     cosines: Mapping[Pair, float]
     strikes: frozenset[str] = frozenset()
+    slices: Mapping[str, Mapping[SlicePair, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,4 +174,15 @@ def past_round(record: Mapping[str, Any], receipts: Mapping[str, Mapping[str, An
         credits=credits,
         cosines={(min(pair), max(pair)): value for pair, value in cosines.items()},
         strikes=frozenset(hotkey for hotkey, receipt in receipts.items() if receipt["strike"]),
+        slices={
+            hotkey: {(harmed, taken_for): ratio for harmed, taken_for, ratio in found["pairs"]}
+            for hotkey, found in ((hotkey, _slice(receipt)) for hotkey, receipt in receipts.items())
+            if found is not None
+        },
     )
+
+
+def _slice(receipt: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what a receipt says of slices; those of runs that look at none, or of earlier versions, say nothing."""
+    found: Mapping[str, Any] | None = (receipt.get("numbers") or {}).get("slice")
+    return found

@@ -196,3 +196,20 @@ def test_a_task_with_a_method_left_out_is_refused_in_words(tmp_path):
     )
     with pytest.raises(TaskError, match="validation_data"):
         load_task(tmp_path, "unfinished_toy_task:Half")
+
+
+@pytest.mark.parametrize("targets", [torch.zeros(4), torch.zeros(4, 2, dtype=torch.int64)])
+def test_only_integer_labels_are_slices(task, targets):
+    """One integer an example is its slice; numbers to regress on, or several labels an example, are none."""
+    labelled = Examples(inputs=torch.ones(4, 12), targets=torch.tensor([3, 0, 3, 1]))
+    assert task.slices(labelled).tolist() == [3, 0, 3, 1]
+    assert task.slices(Examples(inputs=labelled.inputs, targets=targets)) is None
+
+
+def test_relabelled_examples_keep_their_inputs(task):
+    """Only the targets change, and the given examples stay as they were."""
+    labelled = Examples(inputs=torch.ones(4, 12), targets=torch.tensor([3, 0, 3, 1]))
+    other = task.relabelled(labelled, 8)
+    assert other.targets.tolist() == [8] * 4
+    assert other.inputs is labelled.inputs
+    assert labelled.targets.tolist() == [3, 0, 3, 1]

@@ -185,3 +185,24 @@ def test_a_credit_is_told_in_its_scorers_own_unit(game):
     assert receipt["numbers"]["influence_credit"] is None
     assert "of cosine to the aggregate" in words(receipt)["credit"]
     assert "of validation loss" not in words(receipt)["credit"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {},
+            "it teaches that 3 is 8 (credit there -0.25000), 4.2 times as much as the field's median; the limit is 3.0",
+        ),
+        ({"credit": None}, "it teaches that 3 is 8, 4.2 times"),
+        ({"harmful": True}, "the limit is 3.0: stopped"),
+        ({"harmed": None, "taken_for": None, "credit": None}, "it takes no part of the data for another"),
+    ],
+)
+def test_what_was_found_in_the_slices_is_told(season, changes, said):
+    """Where the spec asks for slices a receipt names the worst pair, its number and the limit; elsewhere none."""
+    receipt = receipt_of(season, "honest")
+    assert "slices" not in words(receipt)
+    found = {"harmed": 3, "taken_for": 8, "credit": -0.25, "ratio": 4.2, "limit": 3.0, "harmful": False, "pairs": []}
+    receipt["numbers"]["slice"] = found | changes
+    assert said in words(receipt)["slices"]
