@@ -38,7 +38,7 @@ def verify(
         typer.echo(json.dumps({"ok": True, **asdict(facts)}))
     elif isinstance(facts, GrowthFacts):
         typer.echo(
-            f"{facts.subnet}: round {facts.later} extends round {facts.earlier}; nothing up to that was rewritten"
+            f"{facts.subnet}: round {facts.later} extends round {facts.earlier}: nothing up to that was rewritten"
         )
     else:
         _tell(facts)
