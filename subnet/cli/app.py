@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from subnet._version import __version__
-from subnet.cli import arena_group, demo, emission, explain, ledger, score, simulate, strategies, wallet
+from subnet.cli import arena_group, demo, emission, explain, ledger, score, settlement, simulate, strategies, wallet
 
 app = typer.Typer(
     name="subnet",
@@ -42,4 +42,5 @@ app.command("score")(score.score)
 app.command("strategies")(strategies.strategies)
 app.command("emission")(emission.emission)
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(settlement.app, name="settlement")
 app.add_typer(wallet.app, name="wallet")
