@@ -1,7 +1,7 @@
 """From a run's ledger to claims on an EVM chain: hotkeys to coldkeys by enrolment, coldkeys to addresses by binding.
 
-Only what lies on `participant:HOTKEY` is claimable: not what hasn't vested, nor the owner's and the validator's parts. The
-bindings taken up, and what was exported, are kept in the run's `settlement/book.json`.
+Only what lies on `participant:HOTKEY` is claimable: not what hasn't vested, nor the owner's and the validator's parts.
+The bindings taken up, and what was exported, are kept in the run's `settlement/book.json`.
 """
 
 import json
