@@ -1,11 +1,13 @@
 """Ethereum's addresses, amounts and calls, against published values."""
 
+import doctest
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenomics.errors import SettlementError
-from tokenomics.settlement import checksum_address, claim_call, keccak256, post_root_call, scale
+from tokenomics.settlement import checksum_address, claim_call, evm, keccak256, post_root_call, scale
 from tokenomics.settlement.evm import UINT256_MAX, encode_claim
 
 # the test cases of EIP-55
@@ -99,3 +101,9 @@ def test_calls_are_laid_out_as_the_abi_says():
             post_root_call(bad)
         with pytest.raises(SettlementError, match="a step of the proof"):
             claim_call(ADDRESS, 258, [bad])
+
+
+def test_examples_in_docstrings():
+    """Every example gives what it says."""
+    found = doctest.testmod(evm)
+    assert (found.failed, found.attempted) == (0, 3)
