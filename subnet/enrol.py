@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
-from clients.contribution import open_enrolment
+from clients.contribution import Signed, open_enrolment
 from clients.errors import ContributionError
 from clients.wire import read_enrolment
 from subnet.collect import send, stream
@@ -58,6 +58,7 @@ def enrol(
     fresh_id: Callable[[int], str],
     deadline_s: float,
     stopped: Callable[[], bool],
+    keep: Callable[[Signed], None] = lambda _signed: None,
 ) -> list[int]:
     """Ask every node that isn't on the roster who it is, and add those who answer well.
 
@@ -71,6 +72,7 @@ def enrol(
         fresh_id: returns an unguessable id for the message to a node.
         deadline_s: how long to wait for answers; 0 takes those that are there.
         stopped: whether somebody wants the run to end now.
+        keep: is given every good enrolment before its node is admitted, and may refuse it with a `ContributionError`.
 
     Returns:
         The nodes that are online and aren't on the roster now; why is logged.
@@ -90,25 +92,34 @@ def enrol(
     for grid_id, reply in stream(grid, list(roster.pending), deadline_s=deadline_s, stopped=stopped):
         query = roster.pending.pop(grid_id)
         try:
-            _admit(roster, query, reply, subnet=subnet, online=online)
+            _admit(roster, query, reply, subnet=subnet, online=online, keep=keep)
         except ContributionError as error:
             roster.ask_again_at[query.node] = time.monotonic() + RETRY_S
             log.warning("node %d isn't enrolled: %s", query.node, error.message)
     return sorted(online - roster.hotkeys.keys())
 
 
-def _admit(roster: Roster, query: Query, reply: Message | None, *, subnet: str, online: set[int]) -> None:
+def _admit(
+    roster: Roster,
+    query: Query,
+    reply: Message | None,
+    *,
+    subnet: str,
+    online: set[int],
+    keep: Callable[[Signed], None],
+) -> None:
     if reply is None or not (reply.has_error() or reply.has_content()):
         raise ContributionError("malformed", "Flower can't unpack its reply")
     if reply.has_error():
         raise ContributionError("failed", f"its app failed: {(reply.error.reason or '')[:500]}")
-    enrolment = open_enrolment(read_enrolment(reply.content))
+    signed = read_enrolment(reply.content)
+    enrolment = open_enrolment(signed)
     if enrolment.subnet != subnet or enrolment.challenge != query.challenge:
         raise ContributionError("replayed", "its enrolment answers another message")
-    for other in [other for other, hotkey in roster.hotkeys.items() if hotkey == enrolment.hotkey]:
-        if other in online:
-            raise ContributionError(
-                "duplicate", f"hotkey {enrolment.hotkey[:12]} is enrolled from another node already"
-            )
-        del roster.hotkeys[other]  # the participant came back as another node
+    earlier = [node for node, hotkey in roster.hotkeys.items() if hotkey == enrolment.hotkey]
+    if any(node in online for node in earlier):
+        raise ContributionError("duplicate", f"hotkey {enrolment.hotkey[:12]} is enrolled from another node already")
+    keep(signed)
+    for node in earlier:
+        del roster.hotkeys[node]  # the participant came back as another node
     roster.hotkeys[query.node] = enrolment.hotkey

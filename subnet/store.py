@@ -9,6 +9,7 @@ RUN/
   contributions/HASH.json        its signed envelope
   receipts/HASH.json             why each participant earned what it earned
   rounds/HASH.json               what the round's numbers were computed from
+  enrolments/HOTKEY.json         who works for which coldkey, in the hotkey's signed words (subnet.enrolments)
 ```
 
 An object is written to a temporary file, flushed to the disk and renamed, so a name that exists is whole.

@@ -7,6 +7,7 @@ TokenomicsError                     root
 ├── SplitError                      scores or shares that can't divide an emission
 ├── WalletError                     a key or a key file that can't be made, read or trusted
 ├── CanonicalError                  a value that has no canonical bytes
+├── SettlementError                 an address, a binding or a claim that can't be paid on a chain
 ├── ProofError                      a proof that can't be made, or a signed note that can't be written or read
 └── LedgerError                     the ledger refuses, or can't be read or written
     ├── LedgerCorruptError          the ledger's file isn't what its own checkpoint says it is
@@ -67,6 +68,12 @@ class ProofError(TokenomicsError):
     """A proof that can't be made, or a signed note or verifier key that can't be written or read."""
 
     code = "tokenomics.proof"
+
+
+class SettlementError(TokenomicsError):
+    """An address, a binding or a claim that can't be paid on a chain."""
+
+    code = "tokenomics.settlement"
 
 
 class LedgerError(TokenomicsError):

@@ -13,6 +13,7 @@ from subnet.cli import (
     explain,
     ledger,
     score,
+    settlement,
     simulate,
     strategies,
     verify,
@@ -56,4 +57,5 @@ app.command("strategies")(strategies.strategies)
 app.command("emission")(emission.emission)
 app.add_typer(ledger.app, name="ledger")
 app.command("verify")(verify.verify)
+app.add_typer(settlement.app, name="settlement")
 app.add_typer(wallet.app, name="wallet")

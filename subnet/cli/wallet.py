@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -121,6 +122,33 @@ def sign(
     text = _bytes(message, file)
     pair = Wallet.load(path, _password(no_password)).coldkey if coldkey else load_hotkey(path).keypair
     typer.echo(json.dumps({"key": pair.public, "signature": pair.sign(MESSAGE_DOMAIN, text)}))
+
+
+@app.command("bind-evm")
+def bind_evm(
+    path: Folder,
+    address: Annotated[str, typer.Option(metavar="0x...", help="Your address on the chain.")],
+    chain_id: Annotated[int, typer.Option(min=1, help="The chain's number: 1 for Ethereum.")],
+    nonce: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="A later binding needs a higher one to count.  [default: the time, in seconds since 1970]"
+        ),
+    ] = None,
+    no_password: NoPassword = False,
+) -> None:
+    """Sign with the coldkey where its earnings are to be paid, and print the binding as one line of JSON.
+
+    Give it to whoever runs `subnet settlement export`.
+    """
+    from tokenomics.keys import Wallet
+    from tokenomics.settlement import EvmBinding, checksum_address
+
+    checked = checksum_address(address)  # say what is wrong with it before a password is asked for
+    chosen = int(time.time()) if nonce is None else nonce
+    coldkey = Wallet.load(path, _password(no_password)).coldkey
+    binding = EvmBinding.sign(coldkey, address=checked, chain_id=chain_id, nonce=chosen)
+    typer.echo(json.dumps(binding.to_dict()))
 
 
 @app.command("verify")

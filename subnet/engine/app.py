@@ -14,6 +14,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from subnet.enrol import Roster, enrol
+from subnet.enrolments import Enrolments
 from subnet.errors import EngineError, StoppedError
 from subnet.round import play_round
 from subnet.state import Fixture, State, restore
@@ -78,6 +79,7 @@ class Session:
         self.state = restore(fixture)
         self._grid = grid
         self._roster = Roster()
+        self._enrolments = Enrolments(fixture.store.root)
 
     def play(self, on_reply: Callable[[int, int], None] = lambda _done, _total: None) -> None:
         """Enrol newcomers and play the next round.
@@ -123,6 +125,7 @@ class Session:
             fresh_id=lambda node: entropy.message_id(number, f"node-{node}"),
             deadline_s=patience_s,
             stopped=self.fixture.stopped,
+            keep=self._enrolments.keep,
         )
 
 

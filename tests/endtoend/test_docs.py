@@ -41,7 +41,11 @@ def test_every_decision_is_in_the_index():
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/adr/README.md", "docs/spec.md", "docs/strategies.md", "examples/digits/README.md"]
+    "page",
+    [
+        *("README.md", "docs/adr/README.md", "docs/spec.md", "docs/strategies.md", "docs/settlement.md"),
+        *("examples/digits/README.md", "examples/settlement/README.md"),
+    ],
 )
 def test_links_lead_somewhere(page: str):
     """Every relative link of a page names a file or folder of this repository."""

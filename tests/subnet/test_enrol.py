@@ -8,7 +8,8 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from clients.app import create_client_app
-from clients.contribution import Enrolment, sign_enrolment
+from clients.contribution import Enrolment, open_enrolment, sign_enrolment
+from clients.errors import ContributionError
 from clients.participant import Participant
 from clients.settings import TrainingSettings
 from clients.wire import enrolment_record
@@ -194,3 +195,18 @@ def test_who_answered_badly_isnt_asked_again_at_once():
         roster.ask_again_at.clear()
         assert enrol(grid, roster, **settings) == [1]
         assert len(n_asked) == 2
+
+
+def test_whoever_keeps_enrolments_may_refuse_one(caplog):
+    """Every good enrolment is handed on before its node is admitted; a refused node stays off the roster."""
+    kept = []
+
+    def keep(signed):
+        kept.append(signed)
+        if len(kept) == 1:
+            raise ContributionError("duplicate", "works for another coldkey")
+
+    roster, refused = play(answering([good(0), good(1)]), 2, keep=keep)
+    assert (len(kept), len(roster.hotkeys), len(refused)) == (2, 1, 1)
+    assert {open_enrolment(signed).hotkey for signed in kept} == {public(0), public(1)}
+    assert "works for another coldkey" in caplog.text
