@@ -41,7 +41,8 @@ def test_help_names_every_command(subnet: CommandLine):
     """The front page of the command line lists what there is."""
     done = subnet.run("--help")
     assert done.returncode == 0
-    for command in ("demo", "simulate", "explain", "earnings", "strategies", "ledger", "wallet", "settlement", "verify"):
+    commands = ("demo", "simulate", "explain", "earnings", "emission", "strategies", "ledger", "verify", "settlement")
+    for command in (*commands, "wallet"):
         assert re.search(rf"^\s+{command}\s", done.stdout, re.MULTILINE)
 
 

@@ -1,6 +1,7 @@
 """Settlement on a real EVM: the JavaScript library's bytes, the distributor on Anvil, and a run that is paid there."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -248,8 +249,11 @@ def test_a_run_is_paid_on_chain(subnet: CommandLine, chain: Chain, contracts: di
         assert done.returncode == 0, done.stderr
         bindings.write_text((bindings.read_text() if bindings.exists() else "") + done.stdout)
     payout = Payout.deployed(chain, contracts, funds=10**24)
+    app = shutil.copytree(BLOBS, subnet.folder / "blobs")
+    spec = app / "subnet.toml"
+    spec.write_text(f"{spec.read_text()}\n[scoring]\nvesting = 0  # nothing is pending: paid at once\n")
     for n_rounds in (2, 5):
-        played = subnet.run("simulate", BLOBS, "--out", "run", "--rounds", n_rounds, "--json")
+        played = subnet.run("simulate", app, "--out", "run", "--rounds", n_rounds, "--json")
         assert played.returncode == 0, played.stderr
         done = subnet.run("settlement", "export", "run", "--bindings", bindings, "--out", "claims.json", "--json")
         assert done.returncode == 0, done.stderr

@@ -37,8 +37,8 @@ def wallet(tmp_path):
 
 @pytest.fixture
 def played(game):
-    """A run of two honest ones, one round in."""
-    running = game("honest=2")
+    """A run of two honest ones, one round in, which pays at once."""
+    running = game("honest=2", scoring={"vesting": 0})
     running.play()
     return running.fixture
 
