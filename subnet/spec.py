@@ -84,7 +84,9 @@ class ScoringSection(_Section):
     gate_share: Annotated[float, Field(ge=0, le=1)] = 0.8
     """Gated below max(gate_floor, gate_share x the median novelty)."""
     novel_share: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """Over all rounds: nothing payable below this share of the median novel credit."""
+    novel_errors: Annotated[float, Field(ge=0, le=100)] = 2.0
+    """Over all rounds: nothing payable while the share of novel credit, so many standard errors added to it, is below
+    `novel_share` x the field's median share."""
     copy_ceiling: Annotated[float, Field(gt=0, le=1)] = 0.9
     copy_floor: Annotated[float, Field(ge=0, le=1)] = 0.65
     copy_mads: Annotated[float, Field(ge=0, le=100)] = 3.0

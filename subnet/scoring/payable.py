@@ -3,8 +3,8 @@
 Who is eligible this round (accepted, ungated, no copy, not significantly negative) is paid by what the last E rounds
 were worth: max(0, sum of credits - kappa x standard error). Nothing is payable while
 
-- the novel part of all credit so far, with a standard error added, stays below `novel_share` of the field's median
-  without one (free riding over many rounds);
+- the novel part of all credit so far, with `novel_errors` standard errors added, stays below `novel_share` of the
+  field's median without any (free riding over many rounds);
 - the credit of the last few rounds, with two standard errors added, stays below `recent_share` of the field's median
   (coasting on the past).
 
@@ -19,8 +19,10 @@ Thresholds, in the spec but for the last three; where they come from:
 - `history` 5 and `recent_share` .3: DESIGN section 5, rule 6, against coasting, which still paid .68 of an honest
   share in EVIDENCE.
 - `share_cap` 3: a client that alone held two classes had been paid 20 to 27 times the mean (EVIDENCE, "Scoring").
-- One standard error on the novel credit and two on the recent: whom noise could excuse is paid; under a normal error
-  two leave 2 % of those at the limit without pay in a round.
+- `novel_errors` 2, and two standard errors on the recent credit: whom noise could excuse is paid; under a normal error
+  two leave 2 % of those at the limit without pay in a round. With one on the novel credit three times as many honest
+  rounds went unpaid at Dirichlet .5 (docs/scoring-research.md).
+- `negative_weight` 4: poison in one round of five then costs more than the honest four bring (the same document).
 - `SCORE_UNIT` and `MAX_SCORE`: this project's own; see there.
 
 Source: DESIGN section 5, rules 3 and 6; no formula here is from a paper.
@@ -49,7 +51,7 @@ class Payable:
         credit: sum over the window, harm beyond noise counting several times.
         standard_error: of that sum.
         n_rounds: rounds of the window in which its contribution counted.
-        novel_ratio: novel credit (plus one standard error) over all credit since the start; None without credit.
+        novel_ratio: novel credit (plus `novel_errors` standard errors) over all credit since the start; None without credit.
         novel_limit: what the ratio must reach.
         recent: credit of the last few rounds plus two standard errors.
         recent_limit: what that must reach.
@@ -85,7 +87,7 @@ def payable(
     whole = {hotkey: history.whole(hotkey, rules) for hotkey in hotkeys}
     recent = {hotkey: _sum(history.last(rules.history), hotkey, rules) for hotkey in hotkeys}
     ratios = {
-        hotkey: (total.novel + sqrt(total.novel_variance)) / total.credit
+        hotkey: (total.novel + rules.novel_errors * sqrt(total.novel_variance)) / total.credit
         for hotkey, total in whole.items()
         if total.credit > 0
     }

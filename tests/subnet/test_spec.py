@@ -74,6 +74,7 @@ def values_of(section):
             "gate_floor": 0.2,
             "gate_share": 0.2,
             "novel_share": 0.2,
+            "novel_errors": 1.0,
             "copy_ceiling": 0.8,
             "copy_floor": 0.2,
             "copy_mads": 2.0,

@@ -120,6 +120,14 @@ def test_credit_that_was_public_all_along_isnt_payable():
     assert pay(history(field | {"a": past(1.0, 0.0, novel=0.31)}))["a"].score > 0
 
 
+@pytest.mark.parametrize(("errors", "pays"), [(0.0, False), (1.0, False), (2.0, True)])
+def test_whom_noise_could_excuse_isnt_taken_for_a_free_rider(errors, pays):
+    """A novel share of .1 with an error of .12: two of these reach the limit of .3, one doesn't."""
+    rules = ScoringSection(kappa=0.0, novel_errors=errors)
+    due = pay(history({"a": past(1.0, 0.0, novel=0.1, novel_error=0.12), "b": 1.0, "c": 1.0}), rules)
+    assert (due["a"].score > 0) == pays
+
+
 def test_free_riding_is_judged_over_all_rounds():
     """Old novel credit counts for the ratio long after it left the window."""
     rounds = [{"a": 3.0, "b": 1.0, "c": 1.0}] + [{"a": past(1.0, novel=0.0), "b": 1.0, "c": 1.0}] * 3
