@@ -31,6 +31,7 @@ IF_UNPAID: Mapping[str, str] = {
     "round_refused": "nothing that is in your hands alone: all updates together made the model worse; take part again",
     "strike": "lower your learning rate or clip your gradients: the update was many times too large and did harm",
     "negative": "check your labels and lower your learning rate: your update made the model worse",
+    "not_training": "train every round, from its model, on your own data and on the probes that come with the message",
     "noise": "train on more data, or take part for more rounds: what you improved can't be told from chance yet",
     "no_credit": "check your labels and your learning rate: over all rounds you improved nothing",
     "free_riding": "rely on data of your own: too much of your credit so far repeats what is public already",

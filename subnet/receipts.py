@@ -42,6 +42,7 @@ ZERO_BECAUSE: Mapping[str, str] = {
     "round_refused": "the round's model was refused, so the round paid nobody",
     "strike": "an update of absurd size did harm: a strike, which suspends the hotkey and voids its credit so far",
     "negative": "the update made the model worse, beyond noise",
+    "not_training": "over the last rounds its updates did no more for its own probes than for those of others",
     "noise": "the credit of the window lies inside its own noise band",
     "no_credit": "over all rounds its credit isn't above 0",
     "free_riding": "over all rounds too little of the credit came from anything that wasn't public knowledge",
@@ -72,6 +73,8 @@ def explain(receipt: Receipt, token: Token) -> list[tuple[str, str]]:
     lines = [("contribution", _what_came(receipt))]
     if receipt["numbers"] is not None:
         lines += _numbers(receipt["numbers"], receipt["status"])
+    if receipt.get("probe"):  # receipts of earlier versions don't have it
+        lines.append(("probes", _probes(receipt["probe"])))
     if receipt["payable"] is not None:
         lines += _window(receipt["payable"])
     return [*lines, ("reward", _reward(receipt, token)), ("what to change", what_to_change(receipt))]
@@ -137,6 +140,16 @@ def _numbers(numbers: Mapping[str, Any], status: str) -> list[tuple[str, str]]:
             )
         )
     return lines
+
+
+def _probes(probe: Mapping[str, Any]) -> str:
+    verdict = "it isn't training" if probe["not_training"] else "passed"
+    if not probe["not_training"] and probe["window"] <= probe["limit"]:
+        verdict = "too few rounds to tell yet"
+    return (
+        f"{probe['own']:+.5f} of loss on its own, {probe['others']:+.5f} on those of others: z {probe['z']:.2f}; "
+        f"{probe['window']:.2f} over {probe['n_rounds']} rounds, more than {probe['limit']:.2f} is needed: {verdict}"
+    )
 
 
 def _window(payable: Mapping[str, Any]) -> list[tuple[str, str]]:

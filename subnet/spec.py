@@ -105,6 +105,14 @@ class ScoringSection(_Section):
     """A strike: a norm above so many times the median, and a credit below 0 by so many standard errors."""
     suspension: Annotated[int, Field(ge=0, le=10_000)] = 20
     """Rounds for which whoever is struck is out; 0 suspends nobody, though earlier credit is lost all the same."""
+    probes: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Held-out samples that each participant is given a round, to train on as well; 0 for none."""
+    probe_share: Annotated[float, Field(ge=0.01, le=0.9)] = 0.5
+    """Which share of the held-out data is set apart for probes, where there are any."""
+    probe_rounds: Annotated[int, Field(ge=1, le=100)] = 5
+    """Rounds with probes over which training is judged, and before which nobody is."""
+    probe_z: Annotated[float, Field(ge=-100, le=100)] = 1.65
+    """Not training: no more than this above the others' probes, in standard scores over those rounds."""
 
 
 class TokenSection(_Section):

@@ -61,6 +61,7 @@ class Appraisal:
         gate: novelty below which an update is gated; 0 where the scorer has no gate.
         gated: bool; free riding this round: credit 0 and out of the aggregate.
         copy_of: hotkey of the earliest of the cluster for those who copied it; such are out of the aggregate too.
+        idle: bool; not training by its probes, and out of the aggregate; None where nobody was tested.
     """
 
     credit: Tensor
@@ -70,6 +71,7 @@ class Appraisal:
     gate: float
     gated: Tensor
     copy_of: Mapping[str, str]
+    idle: Tensor | None = None
 
     @property
     def z(self) -> Tensor:
@@ -79,7 +81,7 @@ class Appraisal:
     def excluded(self, field: Field) -> Tensor:
         """Return `(n,)` bool: who is out of the aggregate whatever the strategy."""
         copies = torch.tensor([hotkey in self.copy_of for hotkey in field.hotkeys], dtype=torch.bool)
-        return self.gated | copies
+        return self.gated | copies if self.idle is None else self.gated | copies | self.idle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

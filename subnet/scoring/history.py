@@ -1,7 +1,7 @@
 """What scoring remembers: a fold over settled rounds, so that a restart or an audit reaches the same numbers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Pair = tuple[str, str]
@@ -25,11 +25,15 @@ class PastRound:
         credits: by hotkey, of those whose contribution counted; gated and copied ones count as 0.
         cosines: of the novel parts of two updates, by hotkeys in ascending order.
         strikes: hotkeys that were struck.
+        probed: the probe samples that were dealt, in that order.
+        probe_z: by hotkey, of those whose training was tested, how far it improved on its own probes beyond others'.
     """
 
     credits: Mapping[str, PastCredit]
     cosines: Mapping[Pair, float]
     strikes: frozenset[str] = frozenset()
+    probed: tuple[int, ...] = ()
+    probe_z: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,4 +73,6 @@ def past_round(record: Mapping[str, Any], receipts: Mapping[str, Mapping[str, An
         credits=credits,
         cosines={(min(pair), max(pair)): value for pair, value in cosines.items()},
         strikes=frozenset(hotkey for hotkey, receipt in receipts.items() if receipt["strike"]),
+        probed=tuple(sample for hand in (record.get("probes") or {"samples": []})["samples"] for sample in hand),
+        probe_z={hotkey: receipt["probe"]["z"] for hotkey, receipt in receipts.items() if receipt.get("probe")},
     )
