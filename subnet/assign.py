@@ -5,7 +5,9 @@ contributions and models, the other gives probes. Round by round, samples of the
 participants, nobody's twice in a round. The deal follows from the nonce to which the validator committed at the round's
 opening, from who takes part, and from what earlier rounds dealt, so an audit deals again.
 
-A sample comes again only after every other one was dealt as often; whose it is then is drawn anew. Where there are more
+Samples never dealt come first and then those dealt longest ago, so that one comes again only when the part is used up;
+whose it is then is drawn anew. Where labels are classes everyone gets as many of each, give or take one, since a participant whose own
+data has few classes would otherwise improve one hand or another by what happens to lie in it. Where there are more
 participants than the probe part can serve in a round, the nonce also draws who goes without: for those the round says
 nothing about their training.
 """
@@ -76,13 +78,7 @@ def check(rules: ScoringSection, *, n_held_out: int, n_participants: int) -> Non
 
 
 def deal(
-    *,
-    round_number: int,
-    nonce: str,
-    hotkeys: Collection[str],
-    pool_size: int,
-    history: History,
-    rules: ScoringSection,
+    *, round_number: int, nonce: str, hotkeys: Collection[str], pool: Examples, history: History, rules: ScoringSection
 ) -> Deal:
     """Deal a round's probes.
 
@@ -90,7 +86,7 @@ def deal(
         round_number: from 1.
         nonce: the round's, 64 hex digits; secret while the round is open.
         hotkeys: who takes part.
-        pool_size: samples in the probe part.
+        pool: the probe part of the held-out data.
         history: all settled rounds before this one.
         rules: how many samples each participant gets.
 
@@ -101,12 +97,15 @@ def deal(
         return {}
     document = canonical_json([round_number, nonce])
     secret = hashlib.sha256(b"flower-subnet/probes/v1\x00" + document).hexdigest()
-    served = sorted(hotkeys, key=lambda hotkey: hashlib.sha256(f"{secret}{hotkey}".encode()).digest())
-    recent = _dealt_in_this_pass(history, pool_size)
-    ranked = draw.sample(seed=secret, pool_size=pool_size, n_samples=pool_size)
-    ranked.sort(key=recent.__contains__)  # a stable sort: those that this pass hasn't dealt yet come first
-    hands = [tuple(ranked[start : start + rules.probes]) for start in range(0, pool_size, rules.probes)]
-    return {hotkey: hand for hotkey, hand in zip(served, hands, strict=False) if len(hand) == rules.probes}
+    order = sorted(hotkeys, key=lambda hotkey: hashlib.sha256(f"{secret}{hotkey}".encode()).digest())
+    served = order[: len(pool) // rules.probes]
+    ranked = draw.sample(seed=secret, pool_size=len(pool), n_samples=len(pool))
+    last_dealt = _last_dealt(history, len(pool))
+    ranked.sort(key=lambda sample: last_dealt.get(sample, 0))  # these sorts are stable: the drawn order breaks ties
+    chosen = ranked[: len(served) * rules.probes]
+    classes = _classes(pool)
+    chosen.sort(key=classes.__getitem__)
+    return {hotkey: tuple(chosen[place :: len(served)]) for place, hotkey in enumerate(served)}
 
 
 def table(deal: Deal) -> dict[str, list[object]] | None:
@@ -121,19 +120,23 @@ def _pool_size(rules: ScoringSection, n_held_out: int) -> int:
     return int(rules.probe_share * n_held_out) if rules.probes else 0
 
 
-def _dealt_in_this_pass(history: History, pool_size: int) -> set[int]:
-    """Return the samples that were dealt since all were last dealt equally often.
-
-    Every pass over the pool deals each sample once, so these are the last samples that were dealt, as many as the
-    number of all that were leaves when it is divided by the size of the pool.
-    """
-    n_left = sum(len(settled.probed) for settled in history.rounds) % pool_size if pool_size else 0
-    found: list[int] = []
-    for settled in reversed(history.rounds):
-        if len(found) >= n_left:
+def _last_dealt(history: History, pool_size: int) -> dict[int, int]:
+    """Return the number of the round in which each sample was dealt last; those that never were are missing."""
+    found: dict[int, int] = {}
+    for number in range(len(history.rounds), 0, -1):
+        if len(found) == pool_size:
             break
-        found[:0] = settled.probed
-    return set(found[len(found) - n_left :])
+        for sample in history.rounds[number - 1].probed:
+            found.setdefault(sample, number)
+    return found
+
+
+def _classes(pool: Examples) -> list[int]:
+    """Return every sample's class; one for all where targets aren't classes."""
+    if pool.targets.dim() != 1 or pool.targets.is_floating_point():
+        return [0] * len(pool)
+    found: list[int] = pool.targets.tolist()
+    return found
 
 
 def hands(deal: Deal, pool: Examples) -> dict[str, Examples]:

@@ -273,7 +273,7 @@ def _deal(fixture: Fixture, state: State, played: RoundReport) -> assign.Deal:
         round_number=played.row.round,
         nonce=played.record["nonce"],
         hotkeys=played.receipts.keys(),
-        pool_size=len(fixture.probes),
+        pool=fixture.probes,
         history=state.history,
         rules=fixture.spec.scoring,
     )

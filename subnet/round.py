@@ -81,7 +81,7 @@ def open_round(fixture: Fixture, state: State, grid: Grid, participants: dict[st
         round_number=number,
         nonce=nonce,
         hotkeys=participants,
-        pool_size=len(fixture.probes),
+        pool=fixture.probes,
         history=state.history,
         rules=fixture.spec.scoring,
     )
