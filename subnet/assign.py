@@ -6,10 +6,10 @@ participants, nobody's twice in a round. The deal follows from the nonce to whic
 opening, from who takes part, and from what earlier rounds dealt, so an audit deals again.
 
 Samples never dealt come first and then those dealt longest ago, so that one comes again only when the part is used up;
-whose it is then is drawn anew. Where labels are classes everyone gets as many of each, give or take one, since a participant whose own
-data has few classes would otherwise improve one hand or another by what happens to lie in it. Where there are more
-participants than the probe part can serve in a round, the nonce also draws who goes without: for those the round says
-nothing about their training.
+whose it is then is drawn anew. Where labels are classes everyone gets as many of each, give or take one: a participant
+whose own data has few classes would otherwise improve one hand or another by what happens to lie in it. Where there are
+more participants than the probe part can serve in a round, the nonce also draws who goes without: for those the round
+says nothing about their training.
 """
 
 import hashlib

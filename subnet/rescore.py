@@ -145,8 +145,8 @@ class _Round:
     def _tested(self, appraisal: Appraisal) -> dict[str, Finding]:
         """Return what the probes say of everyone, which is the same under every scorer."""
         if self._training is None:
-            clip = appraisal.geometry.clip
-            measured = probes.measure(self._field, clip, assign.hands(self._deal, self._fixture.probes))
+            hands = assign.hands(self._deal, self._fixture.probes)
+            measured = probes.measure(self._field, appraisal.geometry, hands)
             self._training = probes.find(measured, self._state.history, self._fixture.spec.scoring)
         return self._training
 

@@ -150,7 +150,7 @@ def score(fixture: Fixture, state: State, opened: Opened, screened: Screened) ->
     if not field.n:
         return Scored(seed=seed, field=field, appraisal=None, outliers={}, deal=opened.deal)
     appraisal = fixture.scorer.appraise(field, state.history)
-    measured = training.measure(field, appraisal.geometry.clip, hands_of(opened.deal, fixture.probes))
+    measured = training.measure(field, appraisal.geometry, hands_of(opened.deal, fixture.probes))
     findings = training.find(measured, state.history, fixture.spec.scoring)
     return Scored(
         seed=seed,

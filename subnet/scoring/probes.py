@@ -3,12 +3,14 @@
 Each participant has a few labelled samples of its own every round, drawn from the held-out data and apart from those
 that score (`subnet.assign`). Whoever trains on them improves the model on them more than on the probes of others, which
 are of the same distribution; whoever replays the last global delta, copies, sends noise or nothing doesn't, however
-useful its update is. To first order at the base model w, with c u_i the clipped update and P_j the probes of j:
+useful its update is. To first order at the base model w, with c r_i the clipped update less its part in the span of the
+last global deltas and P_j the probes of j:
 
-    m_ij = -<c u_i, grad L(w; P_j)>
+    m_ij = -<c r_i, grad L(w; P_j)>
     z_i  = (m_ii - mean over j of m_ij) / (s sqrt(1 + 1 / k)),   j over the k others, s their standard deviation
 
-A replayed delta improves all probes alike, so its z is about 0. Over the last `probe_rounds` rounds in which a
+What is public knowledge is taken off because it improves all probes alike but for chance, which hides training: so a
+replayed delta has a z of 0, and others on average. Over the last `probe_rounds` rounds in which a
 participant had probes the z's are summed and divided by the root of their number: independent standard scores stay one
 (Stouffer et al. 1949, "The American Soldier"). A round counts for at most `ROUND_LIMIT`, so that one honest round
 doesn't carry the others. Below `probe_z`, once there are so many rounds, a participant isn't training; before that it
@@ -27,8 +29,12 @@ from torch import Tensor
 
 from clients.task import Examples
 from subnet.scoring.base import Field
+from subnet.scoring.geometry import Geometry
 from subnet.scoring.history import History
 from subnet.spec import ScoringSection
+
+NOTHING = 1e-6
+"""An update less novel than this is public knowledge but for rounding."""
 
 ROUND_LIMIT = 3.0
 """The most that a round's z counts for, either way: with five rounds to a window and a limit of 1.65 two are needed."""
@@ -43,7 +49,7 @@ class Measured:
     """One update in one round, to first order and in units of the loss.
 
     Attributes:
-        own: improvement on its sender's own probes.
+        own: improvement on its sender's own probes by what isn't public knowledge.
         others: mean improvement on the others' probes.
         z: how far the first is above the second, in [-ROUND_LIMIT, ROUND_LIMIT].
     """
@@ -76,12 +82,12 @@ class Finding:
     not_training: bool
 
 
-def measure(field: Field, clip: Tensor, hands: Mapping[str, Examples]) -> dict[str, Measured]:
+def measure(field: Field, shape: Geometry, hands: Mapping[str, Examples]) -> dict[str, Measured]:
     """Measure every update of a field on all probes of the round.
 
     Args:
         field: the round's updates.
-        clip: `(n,)` factors that bring them down to the median norm.
+        shape: their geometry.
         hands: the probes by hotkey, of those too whose update isn't in the field.
 
     Returns:
@@ -89,7 +95,7 @@ def measure(field: Field, clip: Tensor, hands: Mapping[str, Examples]) -> dict[s
     """
     if len(hands) < 3:
         return {}
-    gains = _gains(field, clip, list(hands.values()))
+    gains = _gains(field, shape, list(hands.values()))
     place = {hotkey: column for column, hotkey in enumerate(hands)}
     return {hotkey: _compare(gains[row], place[hotkey]) for row, hotkey in enumerate(field.hotkeys) if hotkey in place}
 
@@ -134,8 +140,9 @@ def _past(history: History, hotkey: str, n_rounds: int) -> list[float]:
     return found
 
 
-def _gains(field: Field, clip: Tensor, hands: Sequence[Examples]) -> Tensor:
+def _gains(field: Field, shape: Geometry, hands: Sequence[Examples]) -> Tensor:
     """Return m `(n, n_hands)`: every update's improvement on every hand, finite."""
+    scale = torch.where(shape.novelty > NOTHING, shape.clip, torch.zeros_like(shape.clip))
     parts = []
     for start in range(0, len(hands), _GRADIENTS):
         gradients = torch.stack(
@@ -144,8 +151,9 @@ def _gains(field: Field, clip: Tensor, hands: Sequence[Examples]) -> Tensor:
         products = torch.zeros(field.n, len(gradients), dtype=torch.float64)
         for column in range(0, gradients.shape[1], _COLUMNS):
             block = slice(column, column + _COLUMNS)
-            products += field.updates[:, block].double() @ gradients[:, block].double().T
-        parts.append(-clip[:, None] * products)
+            part = gradients[:, block].double().T
+            products += field.updates[:, block].double() @ part - shape.shadow @ (shape.public[:, block] @ part)
+        parts.append(-scale[:, None] * products)
     return torch.cat(parts, dim=1).nan_to_num(nan=0.0, posinf=1e30, neginf=-1e30)
 
 

@@ -8,13 +8,14 @@ import torch
 
 from clients.probes import decode
 from clients.wire import read_instruction, read_probes
-from subnet import assign
+from subnet import assign, reopen
 from subnet.engine.dealt import DealtProbes
 from subnet.engine.simulate import Scenario
 from subnet.errors import RunError, SpecError
 from subnet.receipts import explain
 from subnet.reopen import reopened
 from subnet.rescore import rescore
+from subnet.scoring import registry
 from subnet.state import restore
 from subnet.store import Store
 from tests.subnet.conftest import APP_DIR
@@ -117,16 +118,18 @@ def test_a_receipt_says_it_in_words(probed):
     assert f"{last[honest]['probe']['own']:+.5f} of loss on its own" in passed["probes"]
 
 
-def test_re_scoring_gives_the_recorded_numbers(probed):
+def test_re_scoring_gives_the_recorded_numbers(probed, monkeypatch):
     """From stored updates, nonce and held-out data: every receipt, probes and pay included, under the own scorer."""
-    before = probed.fixture.objective.n_gradients
+    monkeypatch.setattr(reopen, "load_spec", lambda _path: probed.fixture.spec)  # the game's, not that of its file
     with reopened(probed.fixture.store.root, [APP_DIR]) as fixture:
         assert torch.equal(fixture.probes.inputs, probed.fixture.probes.inputs)
-        for outcome in rescore(fixture, [fixture.scorer]):
+        assert torch.equal(fixture.validation.inputs, probed.fixture.validation.inputs)
+        for outcome in rescore(fixture, [fixture.scorer, registry.named("cosine", fixture.spec.scoring)]):
             assert outcome.exact
             assert outcome.receipts["path_credit"] == outcome.played.receipts
-            assert outcome.n_gradients["path_credit"] == 48 + 10
-    assert probed.fixture.objective.n_gradients == before
+            assert outcome.n_gradients == {"path_credit": 48 + 10, "cosine": 0}
+            for hotkey, receipt in outcome.receipts["cosine"].items():
+                assert receipt["probe"] == outcome.played.receipts[hotkey]["probe"]
 
 
 def test_a_deal_that_the_nonce_doesnt_give_is_found(probed, monkeypatch):
