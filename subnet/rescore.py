@@ -112,7 +112,7 @@ class _Round:
         self._verdict = Verdict(**played.record["proposed"])
         self._exact = True
         self._deal = _deal(fixture, state, played)
-        self._training: dict[str, Finding] | None = None
+        self._training: dict[str, Finding] = {}
 
     def play(self, books: Mapping[str, _Books]) -> Outcome:
         """Score the round under every scorer, and enter it in each one's books."""
@@ -125,7 +125,7 @@ class _Round:
             kept, appraisal = books[name], None
             if self._field.n:
                 appraisal = kept.scorer.appraise(self._field, kept.history)
-                appraisal = replace(appraisal, idle=probes.idle(self._field.hotkeys, self._tested(appraisal)))
+                self._training = self._training or self._tested(appraisal)
             if made is None:
                 made = self._made(appraisal)
             aggregated = self._credited(made, kept.scorer, appraisal)
@@ -144,11 +144,9 @@ class _Round:
 
     def _tested(self, appraisal: Appraisal) -> dict[str, Finding]:
         """Return what the probes say of everyone, which is the same under every scorer."""
-        if self._training is None:
-            hands = assign.hands(self._deal, self._fixture.probes)
-            measured = probes.measure(self._field, appraisal.geometry, hands)
-            self._training = probes.find(measured, self._state.history, self._fixture.spec.scoring)
-        return self._training
+        hands = assign.hands(self._deal, self._fixture.probes)
+        measured = probes.measure(self._field, appraisal.geometry, hands)
+        return probes.find(measured, self._state.history, self._fixture.spec.scoring)
 
     def _made(self, appraisal: Appraisal | None) -> Aggregated:
         """Return the aggregate as it was then, or the stored models' difference where it comes out otherwise."""
@@ -206,7 +204,7 @@ class _Round:
             appraisal=appraisal,
             outliers=outliers,
             deal=self._deal,
-            training=self._training or {},
+            training=self._training,
         )
 
 

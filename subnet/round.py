@@ -151,14 +151,13 @@ def score(fixture: Fixture, state: State, opened: Opened, screened: Screened) ->
         return Scored(seed=seed, field=field, appraisal=None, outliers={}, deal=opened.deal)
     appraisal = fixture.scorer.appraise(field, state.history)
     measured = training.measure(field, appraisal.geometry, hands_of(opened.deal, fixture.probes))
-    findings = training.find(measured, state.history, fixture.spec.scoring)
     return Scored(
         seed=seed,
         field=field,
-        appraisal=replace(appraisal, idle=training.idle(field.hotkeys, findings)),
+        appraisal=appraisal,
         outliers=outliers.check(field, appraisal.geometry.norms),
         deal=opened.deal,
-        training=findings,
+        training=training.find(measured, state.history, fixture.spec.scoring),
     )
 
 

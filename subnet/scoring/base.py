@@ -61,7 +61,6 @@ class Appraisal:
         gate: novelty below which an update is gated; 0 where the scorer has no gate.
         gated: bool; free riding this round: credit 0 and out of the aggregate.
         copy_of: hotkey of the earliest of the cluster for those who copied it; such are out of the aggregate too.
-        idle: bool; not training by its probes, and out of the aggregate; None where nobody was tested.
     """
 
     credit: Tensor
@@ -71,7 +70,6 @@ class Appraisal:
     gate: float
     gated: Tensor
     copy_of: Mapping[str, str]
-    idle: Tensor | None = None
 
     @property
     def z(self) -> Tensor:
@@ -81,7 +79,7 @@ class Appraisal:
     def excluded(self, field: Field) -> Tensor:
         """Return `(n,)` bool: who is out of the aggregate whatever the strategy."""
         copies = torch.tensor([hotkey in self.copy_of for hotkey in field.hotkeys], dtype=torch.bool)
-        return self.gated | copies if self.idle is None else self.gated | copies | self.idle
+        return self.gated | copies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

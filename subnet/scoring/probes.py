@@ -13,8 +13,10 @@ What is public knowledge is taken off because it improves all probes alike but f
 replayed delta has a z of 0, and others on average. Over the last `probe_rounds` rounds in which a
 participant had probes the z's are summed and divided by the root of their number: independent standard scores stay one
 (Stouffer et al. 1949, "The American Soldier"). A round counts for at most `ROUND_LIMIT`, so that one honest round
-doesn't carry the others. Below `probe_z`, once there are so many rounds, a participant isn't training; before that it
-has grace, and is judged by everything else.
+doesn't carry the others. Below `probe_z`, once there are so many rounds, a participant isn't training and earns nothing
+this round; before that it has grace, and is judged and paid by everything else. Its update stays in the aggregate if
+nothing else keeps it out: leaving it out changed neither pay nor accuracy by a measurable amount, and where a trained
+model leaves probes nothing to improve it would leave out everybody.
 
 The cost is one gradient of so many samples a participant and round, and n x n dot products.
 
@@ -122,11 +124,6 @@ def find(measured: Mapping[str, Measured], history: History, rules: ScoringSecti
             not_training=len(window) == rules.probe_rounds and combined <= rules.probe_z,
         )
     return found
-
-
-def idle(hotkeys: Sequence[str], findings: Mapping[str, Finding]) -> Tensor:
-    """Return `(n,)` bool: who of `hotkeys` isn't training."""
-    return torch.tensor([hotkey in findings and findings[hotkey].not_training for hotkey in hotkeys], dtype=torch.bool)
 
 
 def _past(history: History, hotkey: str, n_rounds: int) -> list[float]:

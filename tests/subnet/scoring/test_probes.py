@@ -1,6 +1,5 @@
 """Probes: who trained on its own improves them more than others', and nobody else does."""
 
-from dataclasses import replace
 from math import sqrt
 
 import pytest
@@ -11,7 +10,7 @@ from clients.training import train
 from subnet.assign import deal, hands
 from subnet.scoring import geometry, probes
 from subnet.scoring.history import History, PastRound
-from subnet.scoring.probes import Measured, find, idle, measure
+from subnet.scoring.probes import Measured, find, measure
 from subnet.spec import ScoringSection
 from tests.subnet.scoring.conftest import TRAINING
 
@@ -179,20 +178,8 @@ def test_before_the_window_is_full_there_is_grace(n_before):
 
 def test_the_limit_must_be_exceeded():
     """A window that is just at it isn't enough."""
-    rules = replace_rules(probe_rounds=4, probe_z=1.5)
+    rules = RULES.model_copy(update={"probe_rounds": 4, "probe_z": 1.5})
     at = find(now(0.0), past({"a": 1.0}, {"a": 1.0}, {"a": 1.0}), rules)["a"]
     assert (at.window, at.not_training) == (1.5, True)
     above = find(now(0.01), past({"a": 1.0}, {"a": 1.0}, {"a": 1.0}), rules)["a"]
     assert not above.not_training
-
-
-def replace_rules(**changes):
-    return RULES.model_copy(update=changes)
-
-
-def test_who_is_idle_is_told_by_row():
-    """In the field's order; who wasn't tested isn't."""
-    found = find(now(-3.0), past(*[{"a": 0.0}] * 4), RULES)
-    assert idle(["b", "a"], found).tolist() == [False, True]
-    assert idle(["a"], {"a": replace(found["a"], not_training=False)}).tolist() == [False]
-    assert idle([], {}).tolist() == []
