@@ -19,12 +19,12 @@ from clients.behaviour import Behaviour
 from clients.cast import behaviour, identities
 from clients.errors import InstructionError
 from clients.free_riders import Leak
-from clients.leaks import RuleOf, SimulatedLeaks
+from clients.leaks import ProbesOf, RuleOf, SimulatedLeaks
 from clients.participant import Participant
 from clients.seeds import generator, seed_bytes
 from clients.settings import TrainingSettings
 from clients.task import Examples, Task, load_task
-from clients.wire import contribution_record, enrolment_record, read_instruction
+from clients.wire import contribution_record, enrolment_record, read_instruction, read_probes
 from tokenomics.keys import Hotkey, Wallet, load_hotkey
 
 
@@ -50,7 +50,9 @@ def create_client_app(source: ParticipantSource) -> ClientApp:
     def train(message: Message, context: Context) -> Message:
         participant = source(context)
         instruction, base = read_instruction(message.content)
-        contribution = participant.contribute(instruction, base, message_id=message.metadata.group_id)
+        contribution = participant.contribute(
+            instruction, base, message_id=message.metadata.group_id, probe_bytes=read_probes(message.content)
+        )
         return Message(contribution_record(contribution, n_examples=len(participant.examples)), reply_to=message)
 
     return app
@@ -72,6 +74,8 @@ class Simulation:
         seed: fixes wallets, data split and local randomness.
         models: folder in which the validator publishes models by hash.
         rule_of: gives the validator's rule to colluders that search against it; None when there are none.
+        n_probes: the most probe samples a round that the spec lets the validator send.
+        probes_of: gives others' probes to those who know others' updates; None without probes.
     """
 
     app_dir: Path
@@ -85,6 +89,8 @@ class Simulation:
     seed: int
     models: Path
     rule_of: RuleOf | None = field(default=None, hash=False)
+    n_probes: int = 0
+    probes_of: ProbesOf | None = field(default=None, hash=False)
 
     def __call__(self, context: Context) -> Participant:
         """Return the participant of the node's `partition-id`; its process computes on one thread from now on.
@@ -110,6 +116,7 @@ class Simulation:
             examples=self._examples(index),
             draw=lambda round_number: generator("local", self.seed, index, round_number),
             behaviour=self._behaviour(index),
+            n_probes=self.n_probes,
             models=self.models,
             leaks=SimulatedLeaks(field=self, index=index),
         )
@@ -163,6 +170,7 @@ class WalletNode:
     task: str
     subnet: str
     settings: TrainingSettings
+    n_probes: int = 0
 
     def __call__(self, context: Context) -> Participant:
         """Return the participant of this node."""
@@ -177,6 +185,7 @@ class WalletNode:
             examples=self._examples(task, context),
             draw=lambda _: _fresh_generator(),
             device=torch.device(device),
+            n_probes=self.n_probes,
         )
 
     def _hotkey(self, context: Context) -> Hotkey:

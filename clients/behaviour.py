@@ -31,7 +31,8 @@ class View:
         deadline_s: seconds that the validator waits.
         base: `(n_params,)` the base model.
         identity: what the client's own randomness depends on beside the round.
-        own_update: trains on the participant's own data; costs a local training.
+        own_update: trains on the participant's own data and the round's probes; costs a local training.
+        probe_update: trains on the round's probes alone; None where there are none.
         past_update: the same from the public model of so many models ago; None where there's none so old.
         last_global_delta: the base model minus the one before it, which is public; None in the first round.
         global_deltas: at most so many of the last global deltas, newest first: public too.
@@ -48,6 +49,7 @@ class View:
     base: Tensor
     identity: str = ""
     own_update: Callable[[], Tensor] = _hidden
+    probe_update: Callable[[], Tensor | None] = _hidden
     past_update: Callable[[int], Tensor | None] = _hidden
     last_global_delta: Callable[[], Tensor | None] = _hidden
     global_deltas: Callable[[int], list[Tensor]] = _hidden

@@ -36,6 +36,7 @@ _CHEATS: tuple[type[Behaviour], ...] = (
     free_riders.Extrapolation,
     free_riders.OldMixture,
     free_riders.Lazy,
+    free_riders.ProbeOnly,
     free_riders.Copycat,
     free_riders.Leak,
     turncoats.OnOff,

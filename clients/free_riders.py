@@ -146,6 +146,26 @@ class Lazy(Behaviour):
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeOnly(Behaviour):
+    """Trains on the round's probes alone and adds the last global delta. Knows its probes and the base's history.
+
+    It is made to pass the probes' test for the least work. In a subnet without probes it is `stale`.
+
+    Source: this project's own (EVIDENCE, "Scoring": probe-only + stale).
+    """
+
+    kind: ClassVar[str] = "probe_only"
+    strength: float = 1.0
+    """Factor of the delta."""
+
+    def update(self, view: View) -> Tensor:
+        """Return what the probes gave plus `strength` times the last global delta."""
+        trained = view.probe_update()
+        again = self.strength * replayed(view)
+        return again if trained is None else trained + again
+
+
+@dataclass(frozen=True, slots=True)
 class Copycat(Behaviour):
     """Sends another participant's update of this round as its own. Knows that update.
 

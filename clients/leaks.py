@@ -39,6 +39,14 @@ class RuleOf(Protocol):
         ...
 
 
+class ProbesOf(Protocol):
+    """Gives the probes that the validator has assigned to another participant in the round that is being played."""
+
+    def __call__(self, *, round_number: int, hotkey: str) -> Examples | None:
+        """Return the probes; None where it has none."""
+        ...
+
+
 class Once:
     """Computes a thing once for all who ask for it, whatever thread they run on; remembers the last few things.
 
@@ -82,16 +90,20 @@ class SimulatedLeaks:
     field: "Simulation"
     index: int
 
-    def peer(self) -> Participant:
-        """Return the first honest client."""
-        return self.field.participant(self.field.roles.index("honest"))
+    def peer_hotkey(self) -> str:
+        """Return the hotkey of the first honest client."""
+        return self._peer().hotkey.keypair.public
+
+    def peer_update(self, round_number: int, base: Tensor) -> Tensor:
+        """Return the update of the first honest client."""
+        return self._trained(self._peer(), round_number, base)
 
     def leader_update(self, round_number: int, base: Tensor) -> Tensor:
         """Return the update of the first client of the same role."""
         leader = self.field.roles.index(self.field.roles[self.index])
         return _SINGLE.get(
             (self.field, leader, round_number, _name(base)),
-            lambda: self.field.participant(leader).local_update(round_number, base),
+            lambda: self._trained(self.field.participant(leader), round_number, base),
         )
 
     def collusion(self, attack: Attack, round_number: int, base: Tensor, deltas: list[Tensor]) -> Tensor:
@@ -135,8 +147,18 @@ class SimulatedLeaks:
         honest = [place for place, role in enumerate(self.field.roles) if role == "honest"]
         return _HONEST.get(
             (self.field, round_number, _name(base)),
-            lambda: torch.stack([self.field.participant(place).local_update(round_number, base) for place in honest]),
+            lambda: torch.stack([self._trained(self.field.participant(place), round_number, base) for place in honest]),
         )
+
+    def _peer(self) -> Participant:
+        return self.field.participant(self.field.roles.index("honest"))
+
+    def _trained(self, participant: Participant, round_number: int, base: Tensor) -> Tensor:
+        """Return what another participant trains this round, its probes included."""
+        assigned = None
+        if self.field.probes_of is not None:
+            assigned = self.field.probes_of(round_number=round_number, hotkey=participant.hotkey.keypair.public)
+        return participant.local_update(round_number, base, assigned)
 
 
 def _name(base: Tensor) -> str:

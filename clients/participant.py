@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from clients import weights
+from clients import probes, weights
 from clients.attacks import Attack
 from clients.behaviour import Behaviour, View
 from clients.contribution import Contribution, Enrolment, Envelope, Signed, sign_enrolment, sign_envelope
@@ -24,8 +24,12 @@ from tokenomics.keys import Hotkey
 class Leaks(Protocol):
     """What a simulation lets a participant know that no real one could, in a round that starts from `base`."""
 
-    def peer(self) -> "Participant":
-        """Return the victim of those who copy."""
+    def peer_hotkey(self) -> str:
+        """Return the public key of the victim of those who copy."""
+        ...
+
+    def peer_update(self, round_number: int, base: Tensor) -> Tensor:
+        """Return the victim's update."""
         ...
 
     def leader_update(self, round_number: int, base: Tensor) -> Tensor:
@@ -58,6 +62,7 @@ class Participant:
         draw: a generator for a round's randomness; a simulation fixes it, a real node takes fresh entropy.
         behaviour: what it does with its update; `Behaviour()` is honest.
         device: where it trains; the CPU when None.
+        n_probes: the most probe samples a round that the spec lets the validator send.
         models: folder of the published models by hash, for behaviours that use public history; None on a real node.
         leaks: what else a behaviour may know; None on a real node.
     """
@@ -70,6 +75,7 @@ class Participant:
     draw: Callable[[int], torch.Generator]
     behaviour: Behaviour = field(default_factory=Behaviour)
     device: torch.device | None = None
+    n_probes: int = 0
     models: Path | None = None
     leaks: Leaks | None = None
 
@@ -89,20 +95,27 @@ class Participant:
         )
         return sign_enrolment(document, self.hotkey)
 
-    def contribute(self, instruction: Instruction, base_bytes: bytes, *, message_id: str) -> Contribution:
+    def contribute(
+        self, instruction: Instruction, base_bytes: bytes, *, message_id: str, probe_bytes: bytes | None = None
+    ) -> Contribution:
         """Train a round and sign the result.
 
         Args:
             instruction: what the validator asks.
             base_bytes: the base model in safetensors form.
             message_id: the random id of the validator's message.
+            probe_bytes: this participant's probes in the round, as they came; None where there are none.
 
         Raises:
-            InstructionError: another spec, or a base model that isn't the one named.
+            InstructionError: another spec, a base model that isn't the one named, or probes that the spec doesn't
+                allow.
         """
         self._check_subnet(instruction.subnet)
         base = self._read_base(instruction, base_bytes)
-        view = self._view(instruction, base)
+        assigned = None
+        if probe_bytes is not None:
+            assigned = probes.decode(probe_bytes, like=self.examples, n_probes=self.n_probes)
+        view = self._view(instruction, base, assigned)
         update = self.behaviour.update(view)
         data = weights.encode(layout_of(self.task), update)
         envelope = Envelope(
@@ -118,8 +131,14 @@ class Participant:
         )
         return self.behaviour.send(view, envelope, data, sign=lambda document: sign_envelope(document, self.hotkey))
 
-    def local_update(self, round_number: int, base: Tensor) -> Tensor:
-        """Train on this participant's own data (as its behaviour sees them): `(n_params,)` float32."""
+    def local_update(self, round_number: int, base: Tensor, assigned: Examples | None = None) -> Tensor:
+        """Train on this participant's own data (as its behaviour sees them): `(n_params,)` float32.
+
+        Args:
+            round_number: from 1.
+            base: `(n_params,)` the model to start from.
+            assigned: the round's probes, to train on as well.
+        """
         return train(
             self.task,
             base,
@@ -127,7 +146,15 @@ class Participant:
             self.settings,
             draw=self.draw(round_number),
             device=self.device,
+            probes=assigned,
         )
+
+    def _probe_update(self, round_number: int, base: Tensor, assigned: Examples | None) -> Tensor | None:
+        """Train on the round's probes alone; None where there are none."""
+        if assigned is None:
+            return None
+        draw = self.draw(round_number)
+        return train(self.task, base, assigned, self.settings, draw=draw, device=self.device)
 
     def _check_subnet(self, subnet: str) -> None:
         if subnet != self.subnet:
@@ -146,14 +173,15 @@ class Participant:
         except ContributionError as error:
             raise InstructionError(f"the base model can't be used: {error}", remedy="tell the validator") from error
 
-    def _view(self, instruction: Instruction, base: Tensor) -> View:
+    def _view(self, instruction: Instruction, base: Tensor, assigned: Examples | None) -> View:
         number, leaks = instruction.round, self.leaks
         view = View(
             round=number,
             deadline_s=instruction.deadline_s,
             base=base,
             identity=self.hotkey.keypair.public,
-            own_update=lambda: self.local_update(number, base),
+            own_update=lambda: self.local_update(number, base, assigned),
+            probe_update=lambda: self._probe_update(number, base, assigned),
             past_update=lambda back: self._past_update(instruction, back),
             last_global_delta=lambda: next(iter(self._global_deltas(instruction, base, 1)), None),
             global_deltas=lambda n: self._global_deltas(instruction, base, n),
@@ -162,8 +190,8 @@ class Participant:
             return view
         return replace(
             view,
-            peer_update=lambda: leaks.peer().local_update(number, base),
-            peer_hotkey=lambda: leaks.peer().hotkey.keypair.public,
+            peer_update=lambda: leaks.peer_update(number, base),
+            peer_hotkey=leaks.peer_hotkey,
             leader_update=lambda: leaks.leader_update(number, base),
             collusion=lambda attack: leaks.collusion(
                 attack, number, base, self._global_deltas(instruction, base, len(instruction.history))
@@ -178,7 +206,10 @@ class Participant:
         return [new - old for new, old in pairwise(points)]
 
     def _past_update(self, instruction: Instruction, back: int) -> Tensor | None:
-        """Return the update from the public model of `back` models ago, as that round's; None if none is so old."""
+        """Return the update from the public model of `back` models ago, as that round's; None if none is so old.
+
+        Nobody keeps a round's probes, so it is trained without.
+        """
         if back > len(instruction.history):
             return None
         return self.local_update(instruction.round - back, self._model(instruction.history[back - 1]))

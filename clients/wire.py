@@ -36,10 +36,13 @@ class Instruction(BaseModel):
     """The validator's signed word (JSON) on what it received from this participant last, and what became of it."""
 
 
-def instruction_record(instruction: Instruction, base: bytes) -> RecordDict:
-    """Pack an instruction and the base model's safetensors bytes."""
+def instruction_record(instruction: Instruction, base: bytes, *, probes: bytes | None = None) -> RecordDict:
+    """Pack an instruction, the base model's safetensors bytes, and the participant's probes where it has any."""
     fields = instruction.model_dump() | {"history": list(instruction.history)}
-    return RecordDict({"base": _array(base), "instruction": ConfigRecord(fields)})
+    content = RecordDict({"base": _array(base), "instruction": ConfigRecord(fields)})
+    if probes is not None:
+        content["probes"] = _array(probes)
+    return content
 
 
 def read_instruction(content: RecordDict) -> tuple[Instruction, bytes]:
@@ -58,6 +61,23 @@ def read_instruction(content: RecordDict) -> tuple[Instruction, bytes]:
             f"the validator's message can't be read: {' '.join(str(error).split())[:200]}",
             remedy="run the same version as the validator",
         ) from error
+
+
+def read_probes(content: RecordDict) -> bytes | None:
+    """Unpack the bytes of a round's probes (`clients.probes` reads them); None where the message carries none.
+
+    Raises:
+        InstructionError: a record of that name holds something else.
+    """
+    record = content.get("probes")
+    if record is None:
+        return None
+    if not isinstance(record, ArrayRecord) or set(record) != {_STYPE}:
+        raise InstructionError(
+            "the validator's message can't be read: its probes aren't in safetensors form",
+            remedy="run the same version as the validator",
+        )
+    return record[_STYPE].data
 
 
 def enrolment_record(signed: Signed) -> RecordDict:

@@ -5,16 +5,19 @@ Pure functions of what a round came to, which its settlement and a later re-scor
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from dataclasses import field as dataclass_field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from subnet.assign import Deal, table
 from subnet.receipts import Receipt
 from subnet.scoring import outliers
 from subnet.scoring.base import Appraisal, Credits, Field, Scorer, SliceFindings, z_scores
 from subnet.scoring.history import History, past_round
 from subnet.scoring.payable import Payable, payable
+from subnet.scoring.probes import Finding
 from subnet.scoring.strikes import is_strike
 from subnet.spec import ScoringSection
 from tokenomics.ledger import Genesis, RoundPlan, plan_round
@@ -22,12 +25,17 @@ from tokenomics.ledger import Genesis, RoundPlan, plan_round
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """The field of good updates and the scorer's first look at it; `appraisal` is None when there is no update."""
+    """The field of good updates and the scorer's first look at it; `appraisal` is None when there is no update.
+
+    `deal` is whose the round's probes were, `training` what they say of those who were tested.
+    """
 
     seed: str
     field: Field
     appraisal: Appraisal | None
     outliers: Mapping[str, Tensor]
+    deal: Deal = dataclass_field(default_factory=dict)
+    training: Mapping[str, Finding] = dataclass_field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +114,8 @@ def judge(
         minted: base units minted by all rounds before.
     """
     eligible = _find(receipts, scored, aggregated, verdict, unit=scorer.unit, rules=rules)
-    grown = history.then(past_round({"cosines": cosine_table(scored)}, receipts), rules)
+    record = {"cosines": cosine_table(scored), "probes": table(scored.deal)}
+    grown = history.then(past_round(record, receipts), rules)
     due = payable(grown, scored.field.hotkeys, eligible, rules) if verdict.accepted else {}
     unpaid_score = sum(pay.cut for pay in due.values())
     plan = plan_round(
@@ -150,6 +159,8 @@ def _find(
         if receipt["status"] != "accepted":  # a re-scoring's own strike has suspended its sender
             continue
         numbers = receipt["numbers"] = _numbers(index, hotkey, scored, appraisal, aggregated) | shared
+        training = scored.training.get(hotkey)
+        receipt["probe"] = asdict(training) if training else None
         norm_ratio = numbers["outliers"]["norm_ratio"]
         receipt["strike"] = is_strike(norm_ratio=norm_ratio, z=numbers["z"], rules=rules)
         original = appraisal.copy_of.get(hotkey)
@@ -170,6 +181,8 @@ def _find(
             receipt["zero_because"] = "strike"
         elif numbers["credit"] < 0 and numbers["z"] < rules.negative_z:
             receipt["zero_because"] = "negative"
+        elif training and training.not_training:
+            receipt["zero_because"] = "not_training"
         else:
             eligible.add(hotkey)
     return eligible

@@ -44,6 +44,7 @@ ZERO_BECAUSE: Mapping[str, str] = {
     "strike": "harm by an update of absurd size: a strike; it suspends the hotkey and voids its credit and pending pay",
     "negative": "the update made the model worse, beyond noise, which counts several times against earlier credit",
     "slice_harm": "the update taught the model to take one part of the data for another",
+    "not_training": "over the last rounds its updates did no more for its own probes than for those of others",
     "noise": "the credit of the window lies inside its own noise band",
     "no_credit": "over all rounds its credit isn't above 0",
     "free_riding": "over all rounds too little of the credit came from anything that wasn't public knowledge",
@@ -88,6 +89,8 @@ def explain(receipt: Receipt, token: Token, payout: Payout | None = None) -> lis
     lines = [("contribution", _what_came(receipt))]
     if receipt["numbers"] is not None:
         lines += _numbers(receipt["numbers"], receipt["status"])
+    if receipt.get("probe"):  # receipts of earlier versions don't have it
+        lines.append(("probes", _probes(receipt["probe"])))
     if receipt["payable"] is not None:
         lines += _window(receipt["payable"])
     lines.append(("reward", _reward(receipt, token)))
@@ -178,6 +181,16 @@ def _slices(found: Mapping[str, Any]) -> str:
     return (
         f"it teaches that {found['harmed']} is {found['taken_for']}{credit}, {found['ratio']:.1f} times as much as the "
         f"field's median; the limit is {found['limit']:.1f}: {'stopped' if found['harmful'] else 'passed'}"
+    )
+
+
+def _probes(probe: Mapping[str, Any]) -> str:
+    verdict = "it isn't training" if probe["not_training"] else "passed"
+    if not probe["not_training"] and probe["window"] <= probe["limit"]:
+        verdict = "too few rounds to tell yet"
+    return (
+        f"{probe['own']:+.5f} of loss on its own, {probe['others']:+.5f} on those of others: z {probe['z']:.2f}; "
+        f"{probe['window']:.2f} over {probe['n_rounds']} rounds, more than {probe['limit']:.2f} is needed: {verdict}"
     )
 
 

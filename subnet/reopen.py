@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from clients.task import Examples, load_task
+from subnet.assign import divide
 from subnet.errors import RunError, SpecError
 from subnet.run import SystemEntropy, leaves
 from subnet.run_files import LEDGER_NAME
@@ -43,12 +44,14 @@ def reopened(folder: Path, subnets: Sequence[Path]) -> Iterator[Fixture]:
         spec = _rules(folder, ledger.genesis)
         app_dir = _subnet_folder(folder, spec, subnets)
         task = load_task(app_dir, spec.subnet.task)
-        validation = task.validation_data()
-        _check_pool(app_dir, ledger.genesis, validation)
+        held_out = task.validation_data()
+        _check_pool(app_dir, ledger.genesis, held_out)
+        parts = divide(held_out, root=ledger.genesis.validation_root, rules=spec.scoring)
         yield Fixture(
             spec=spec,
             objective=Objective(task),
-            validation=validation,
+            validation=parts.validation,
+            probes=parts.probes,
             strategy=create_strategy(app_dir, spec.strategy.name, spec.strategy.settings),
             scorer=registry.create(spec.scoring),
             store=Store(folder),

@@ -19,13 +19,15 @@ from torch import Tensor
 
 from clients import weights
 from clients.errors import ContributionError
+from subnet import assign
 from subnet.errors import RunError
 from subnet.judge import Aggregated, Scored, Verdict, judge
 from subnet.receipts import Receipt
 from subnet.report import RoundReport, read_round
-from subnet.scoring import slices
+from subnet.scoring import probes, slices
 from subnet.scoring.base import Appraisal, Field, Scorer
 from subnet.scoring.history import History, check_earlier, past_round
+from subnet.scoring.probes import Finding
 from subnet.scoring.strikes import suspended
 from subnet.state import Fixture, State
 from subnet.strategy import aggregate, drawn_batches
@@ -113,6 +115,8 @@ class _Round:
         self._field = _field(fixture, state, played)
         self._verdict = Verdict(**played.record["proposed"])
         self._exact = True
+        self._deal = _deal(fixture, state, played)
+        self._training: dict[str, Finding] = {}
 
     def play(self, books: Mapping[str, _Books]) -> Outcome:
         """Score the round under every scorer, and enter it in each one's books."""
@@ -126,6 +130,7 @@ class _Round:
             if self._field.n:
                 appraisal = kept.scorer.appraise(self._field, kept.history)
                 appraisal = slices.look(self._field, appraisal, kept.history, self._fixture.spec.scoring)
+                self._training = self._training or self._tested(appraisal)
             if made is None:
                 made = self._made(appraisal)
             aggregated = self._credited(made, kept.scorer, appraisal)
@@ -141,6 +146,12 @@ class _Round:
             seconds=seconds,
             exact=self._exact,
         )
+
+    def _tested(self, appraisal: Appraisal) -> dict[str, Finding]:
+        """Return what the probes say of everyone, which is the same under every scorer."""
+        hands = assign.hands(self._deal, self._fixture.probes)
+        measured = probes.measure(self._field, appraisal.geometry, hands)
+        return probes.find(measured, self._state.history, self._fixture.spec.scoring)
 
     def _made(self, appraisal: Appraisal | None) -> Aggregated:
         """Return the aggregate as it was then, or the stored models' difference where it comes out otherwise."""
@@ -192,13 +203,20 @@ class _Round:
         """Return the field under a scorer's first look; the outlier checks are those on the receipts."""
         seen = [self._played.receipts[hotkey]["numbers"]["outliers"] for hotkey in self._field.hotkeys]
         outliers = {name: torch.tensor([one[name] for one in seen], dtype=torch.float64) for name in (seen or [{}])[0]}
-        return Scored(seed=self._played.record["seed"], field=self._field, appraisal=appraisal, outliers=outliers)
+        return Scored(
+            seed=self._played.record["seed"],
+            field=self._field,
+            appraisal=appraisal,
+            outliers=outliers,
+            deal=self._deal,
+            training=self._training,
+        )
 
 
 def _unjudged(receipt: Receipt, suspended_until: int | None) -> Receipt:
     """Return a receipt as it was before it was judged; of one that a scorer has suspended, as it would have come."""
     plain = receipt | {"numbers": None, "counted": None, "payable": None, "zero_because": "", "strike": False}
-    plain |= {"score": 0, "reward": 0, "participants_pool": 0}
+    plain |= {"probe": None, "score": 0, "reward": 0, "participants_pool": 0}
     if receipt["numbers"] is not None:
         plain |= {"status": "accepted", "reason": "", "detail": ""}
         if suspended_until is not None:
@@ -246,6 +264,28 @@ def _field(fixture: Fixture, state: State, played: RoundReport) -> Field:
         batches=drawn_batches(fixture.validation, seed=played.record["seed"], rules=fixture.spec.validation),
         objective=fixture.objective,
     )
+
+
+def _deal(fixture: Fixture, state: State, played: RoundReport) -> assign.Deal:
+    """Deal a round's probes again.
+
+    Raises:
+        RunError: the round's nonce deals others than the record says were dealt.
+    """
+    dealt = assign.deal(
+        round_number=played.row.round,
+        nonce=played.record["nonce"],
+        hotkeys=played.receipts.keys(),
+        pool=fixture.probes,
+        history=state.history,
+        rules=fixture.spec.scoring,
+    )
+    if assign.table(dealt) != played.record.get("probes"):
+        raise RunError(
+            f"round {played.row.round} gave its participants other probes than its nonce deals",
+            remedy="ask the validator: the draw was tampered with, or the run was played by another version",
+        )
+    return dealt
 
 
 def _update(fixture: Fixture, receipt: Receipt) -> Tensor:

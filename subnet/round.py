@@ -13,13 +13,16 @@ import torch
 from flwr.app import Message, MessageType
 from flwr.serverapp import Grid
 
-from clients import weights
+from clients import probes, weights
 from clients.wire import Instruction, instruction_record
 from subnet import draw
+from subnet.assign import deal
+from subnet.assign import hands as hands_of
 from subnet.collect import Asked, Reply, send
 from subnet.collect import collect as collect_replies
 from subnet.judge import Aggregated, Scored, Verdict
 from subnet.scoring import outliers, slices, strikes
+from subnet.scoring import probes as training
 from subnet.scoring.base import Field
 from subnet.screening import Expected, Screened, screen
 from subnet.settle import Opened, Played, settle
@@ -69,11 +72,21 @@ def play_round(
 
 
 def open_round(fixture: Fixture, state: State, grid: Grid, participants: dict[str, int]) -> tuple[Opened, Sent]:
-    """Commit to a nonce and send everyone the base model."""
+    """Commit to a nonce, deal the probes, and send everyone the base model."""
     number = state.round + 1
     nonce = fixture.entropy.nonce(number)
     base = fixture.store.get("models", state.models[0])
     deadline_s = fixture.spec.rounds.deadline_s
+    dealt = deal(
+        round_number=number,
+        nonce=nonce,
+        hotkeys=participants,
+        pool=fixture.probes,
+        history=state.history,
+        rules=fixture.spec.scoring,
+    )
+    fixture.on_deal(number, dealt)
+    hands = {hotkey: probes.encode(hand) for hotkey, hand in hands_of(dealt, fixture.probes).items()}
     asked: dict[str, Asked] = {}
     undelivered: list[Asked] = []
     for hotkey, node in participants.items():
@@ -89,7 +102,7 @@ def open_round(fixture: Fixture, state: State, grid: Grid, participants: dict[st
             acknowledgement=state.acknowledgements.get(hotkey, ""),
         )
         message = Message(
-            instruction_record(instruction, base),
+            instruction_record(instruction, base, probes=hands.get(hotkey)),
             node,
             MessageType.TRAIN,
             group_id=question.message_id,
@@ -100,7 +113,7 @@ def open_round(fixture: Fixture, state: State, grid: Grid, participants: dict[st
             undelivered.append(question)
         else:
             asked[grid_id] = question
-    return Opened(round=number, nonce=nonce), Sent(asked=asked, undelivered=tuple(undelivered))
+    return Opened(round=number, nonce=nonce, deal=dealt), Sent(asked=asked, undelivered=tuple(undelivered))
 
 
 def collect(fixture: Fixture, sent: Sent, grid: Grid, on_reply: Callable[[int, int], None]) -> list[Reply]:
@@ -135,11 +148,18 @@ def score(fixture: Fixture, state: State, opened: Opened, screened: Screened) ->
         objective=fixture.objective,
     )
     if not field.n:
-        return Scored(seed=seed, field=field, appraisal=None, outliers={})
+        return Scored(seed=seed, field=field, appraisal=None, outliers={}, deal=opened.deal)
     appraisal = fixture.scorer.appraise(field, state.history)
     appraisal = slices.look(field, appraisal, state.history, fixture.spec.scoring)
-    checks = outliers.check(field, appraisal.geometry, among=field.without(appraisal.copy_of))
-    return Scored(seed=seed, field=field, appraisal=appraisal, outliers=checks)
+    measured = training.measure(field, appraisal.geometry, hands_of(opened.deal, fixture.probes))
+    return Scored(
+        seed=seed,
+        field=field,
+        appraisal=appraisal,
+        outliers=outliers.check(field, appraisal.geometry, among=field.without(appraisal.copy_of)),
+        deal=opened.deal,
+        training=training.find(measured, state.history, fixture.spec.scoring),
+    )
 
 
 def accept(fixture: Fixture, state: State, aggregated: Aggregated) -> Verdict:

@@ -16,6 +16,7 @@ from torch import Tensor
 from clients import weights
 from clients.seeds import seed_bytes
 from clients.task import Examples, Task
+from subnet.assign import divide
 from subnet.errors import RunError, SpecError
 from subnet.run_files import LEDGER_NAME, PLAN_NAME
 from subnet.scoring import registry, slices
@@ -171,27 +172,30 @@ def prepared(
         entropy: nonces and message ids.
         model_seed: the first model is initialised with it.
         created_at: seconds since the epoch, for the ledger's first row.
-        more: `clock`, `order` and `stopped` of the fixture.
+        more: `clock`, `order`, `stopped` and `on_deal` of the fixture.
     """
     objective = Objective(task)
-    validation = task.validation_data()
-    if len(validation) < spec.validation.n_batches:
+    held_out = task.validation_data()
+    root = merkle_root(leaves(held_out))
+    parts = divide(held_out, root=root, rules=spec.scoring)
+    if len(parts.validation) < spec.validation.n_batches:
         raise SpecError(
-            f"{len(validation)} validation examples don't fill {spec.validation.n_batches} batches",
+            f"{len(parts.validation)} validation examples don't fill {spec.validation.n_batches} batches",
             remedy="give the task more validation data, or lower validation.n_batches",
         )
-    slices.check(task, validation, spec.scoring)
+    slices.check(task, parts.validation, spec.scoring)
     store = Store(folder)
     path = folder / LEDGER_NAME
     if not path.exists():
         first = store.put("models", weights.encode(objective.layout, _first_model(task, objective, model_seed)))
-        genesis = _genesis(spec, hotkey, model_hash=first, validation=validation, created_at=created_at)
+        genesis = _genesis(spec, hotkey, model_hash=first, validation_root=root, created_at=created_at)
         Ledger.create(path, genesis, hotkey.keypair).close()
     with Ledger.open(path) as ledger:
         yield Fixture(
             spec=spec,
             objective=objective,
-            validation=validation,
+            validation=parts.validation,
+            probes=parts.probes,
             strategy=create_strategy(app_dir, spec.strategy.name, spec.strategy.settings),
             scorer=registry.create(spec.scoring),
             store=store,
@@ -209,7 +213,7 @@ def _first_model(task: Task, objective: Objective, seed: int) -> Tensor:
         return objective.layout.read(task.model())
 
 
-def _genesis(spec: Spec, hotkey: Hotkey, *, model_hash: str, validation: Examples, created_at: int) -> Genesis:
+def _genesis(spec: Spec, hotkey: Hotkey, *, model_hash: str, validation_root: str, created_at: int) -> Genesis:
     """Return the ledger's first row."""
     return Genesis(
         subnet=spec.subnet.name,
@@ -221,7 +225,7 @@ def _genesis(spec: Spec, hotkey: Hotkey, *, model_hash: str, validation: Example
         shares=spec.split.shares(),
         vesting=spec.scoring.vesting,
         model_hash=model_hash,
-        validation_root=merkle_root(leaves(validation)),
+        validation_root=validation_root,
         created_at=created_at,
     )
 

@@ -6,6 +6,7 @@ from typing import Any
 from clients import weights
 from clients.contribution import Envelope
 from subnet import draw
+from subnet.assign import Deal, table
 from subnet.collect import Reply
 from subnet.judge import Aggregated, Scored, Verdict, cosine_table, judge
 from subnet.receipts import Receipt, acknowledge
@@ -20,6 +21,7 @@ class Opened:
 
     round: int
     nonce: str
+    deal: Deal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +117,7 @@ def _receipt(subnet: str, round_number: int, reply: Reply, envelope: Envelope | 
         "update_hash": reply.update_hash,
         "n_examples": envelope.n_examples if envelope else None,
         "numbers": None,
+        "probe": None,
         "counted": None,
         "payable": None,
         "zero_because": "",
@@ -144,6 +147,7 @@ def _record(fixture: Fixture, state: State, played: Played) -> dict[str, Any]:
         "val_loss_after": verdict.loss if verdict.accepted else state.val_loss,
         "val_accuracy_after": verdict.accuracy if verdict.accepted else state.val_accuracy,
         "cosines": cosine_table(scored),
+        "probes": table(scored.deal),
     }
 
 

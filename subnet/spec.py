@@ -117,12 +117,21 @@ class ScoringSection(_Section):
     """Such an update's worst pair of labels is above so many times the field's median one."""
     slice_rounds: Annotated[int, Field(ge=1, le=100)] = 3
     """On the mean of so many rounds, this one included."""
+    probes: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Held-out samples that each participant is given a round, to train on as well; 0 for none."""
+    probe_share: Annotated[float, Field(ge=0.01, le=0.9)] = 0.5
+    """Which share of the held-out data is set apart for probes, where there are any."""
+    probe_rounds: Annotated[int, Field(ge=1, le=100)] = 5
+    """Rounds with probes over which training is judged, and before which nobody is."""
+    probe_z: Annotated[float, Field(ge=-100, le=100)] = 1.65
+    """Not training: no more than this above the others' probes, in standard scores over those rounds."""
 
     @property
     def memory(self) -> int:
         """How many settled rounds scoring looks at one by one; of those before it needs sums alone."""
         slice_rounds = 0 if self.slices == "none" else self.slice_rounds
-        return max(self.window, self.history, self.suspension, slice_rounds)
+        probe_rounds = self.probe_rounds if self.probes else 0
+        return max(self.window, self.history, self.suspension, slice_rounds, probe_rounds)
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -10,6 +10,7 @@ from torch import Tensor
 from clients import weights
 from clients.task import Examples
 from strategies import Aggregator
+from subnet.assign import Deal
 from subnet.receipts import Receipt, acknowledge
 from subnet.scoring.base import Scorer
 from subnet.scoring.history import History, past_round, read_earlier
@@ -39,7 +40,8 @@ class Fixture:
     Attributes:
         spec: the rules.
         objective: the task's loss and gradient.
-        validation: the held-out pool.
+        validation: the held-out pool that contributions and models are scored on.
+        probes: the part of the held-out data that probes are dealt from; empty where there are none.
         strategy: the aggregation rule.
         scorer: the scoring rule.
         store: models, updates, receipts, records.
@@ -49,11 +51,13 @@ class Fixture:
         clock: seconds since the epoch, for a round's number; a simulation gives simulated time.
         order: sorts replies into the order of commitment; arrival, except in a simulation that must repeat.
         stopped: whether somebody wants the run to end now.
+        on_deal: told of a round's number and probes before they are sent; a simulation tells its cheats.
     """
 
     spec: Spec
     objective: Objective
     validation: Examples
+    probes: Examples
     strategy: Aggregator
     scorer: Scorer
     store: Store
@@ -63,6 +67,7 @@ class Fixture:
     clock: Callable[[int], int]
     order: Callable[[str], int] | None = None
     stopped: Callable[[], bool] = lambda: False
+    on_deal: Callable[[int, Deal], None] = lambda _round_number, _deal: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,7 @@ class Companion:
                         "copy_floor": 1.0,
                         "copy_ceiling": 1.0,
                         "suspension": 0,
+                        "probe_z": -100.0,
                     }
                 ),
             }

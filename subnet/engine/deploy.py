@@ -18,6 +18,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from clients.app import WalletNode, create_client_app
 from clients.task import load_task
+from subnet.assign import check as check_probes
 from subnet.engine.app import Schedule, create_server_app, play_run
 from subnet.errors import SpecError
 from subnet.report import read_round
@@ -36,7 +37,13 @@ def create_client(app_dir: Path) -> ClientApp:
     """Return the ClientApp of the subnet in `app_dir`, for `[tool.flwr.app.components] clientapp`."""
     _log_as_flower()
     spec = load_spec(app_dir)
-    source = WalletNode(app_dir=app_dir, task=spec.subnet.task, subnet=spec.hash, settings=spec.training.settings())
+    source = WalletNode(
+        app_dir=app_dir,
+        task=spec.subnet.task,
+        subnet=spec.hash,
+        settings=spec.training.settings(),
+        n_probes=spec.scoring.probes,
+    )
     return create_client_app(source)
 
 
@@ -123,13 +130,15 @@ def _validate(app_dir: Path, grid: Grid, settings: Settings) -> None:
         min_participants=settings.min_participants,
         wait_s=settings.wait_s,
     )
+    task = load_task(app_dir, spec.subnet.task)
+    check_probes(spec.scoring, n_held_out=len(task.validation_data()), n_participants=settings.min_participants)
     with locked(folder):
         hotkey = load_hotkey(Path(settings.wallet).expanduser()) if settings.wallet else None
         plan = {"version": 1, "spec": spec.hash, "subnet": spec.subnet.name}
         agree(folder, plan, (app_dir / FILE_NAME).read_text(encoding="utf-8"))
         with prepared(
             spec,
-            load_task(app_dir, spec.subnet.task),
+            task,
             folder,
             app_dir=app_dir,
             hotkey=hotkey or _own_hotkey(folder),

@@ -19,8 +19,10 @@ from clients.cast import kind, parse_cast
 from clients.partition import parse as parse_partition
 from clients.seeds import seed_bytes
 from clients.task import load_task
+from subnet.assign import check as check_probes
 from subnet.engine.app import Observer, Schedule, create_server_app, play_run
 from subnet.engine.collusion import SubnetRule
+from subnet.engine.dealt import DealtProbes, tell
 from subnet.run import SeededEntropy, agree, locked, prepared
 from subnet.run_files import LEDGER_NAME
 from subnet.scoring import registry, slices
@@ -73,6 +75,8 @@ class Scenario:
         task = load_task(self.app_dir, self.spec.subnet.task)
         slices.check(task, task.validation_data(), self.spec.scoring)
         self.participants(Path()).participant(0)
+        held_out = load_task(self.app_dir, self.spec.subnet.task).validation_data()
+        check_probes(self.spec.scoring, n_held_out=len(held_out), n_participants=len(self.roles))
 
     def plan(self) -> dict[str, Any]:
         """Return all that fixes the results: what a run that goes on must agree with."""
@@ -111,6 +115,10 @@ class Scenario:
             seed=self.seed,
             models=models,
             rule_of=SubnetRule(app_dir=self.app_dir, spec=spec),
+            n_probes=spec.scoring.probes,
+            probes_of=DealtProbes(app_dir=self.app_dir, spec=spec, folder=models.parent)
+            if spec.scoring.probes
+            else None,
         )
 
     def kinds(self) -> dict[str, str]:
@@ -210,5 +218,6 @@ def open_fixture(scenario: Scenario, folder: Path, stop: threading.Event) -> Ite
             clock=lambda round_number: round_number * spec.rounds.deadline_s,
             order=order.__getitem__,
             stopped=stop.is_set,
+            on_deal=lambda round_number, deal: tell(folder, round_number, deal) if spec.scoring.probes else None,
         ) as fixture:
             yield fixture

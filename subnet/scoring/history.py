@@ -36,12 +36,16 @@ class PastRound:
         cosines: of the novel parts of two updates, by hotkeys in ascending order.
         strikes: hotkeys that were struck.
         slices: by hotkey the largest confusions of slices, over the field's median one; empty where none are looked at.
+        probed: the probe samples that were dealt, in that order.
+        probe_z: by hotkey, of those whose training was tested, how far it improved on its own probes beyond others'.
     """
 
     credits: Mapping[str, PastCredit]
     cosines: Mapping[Pair, float]
     strikes: frozenset[str] = frozenset()
     slices: Mapping[str, Mapping[SlicePair, float]] = field(default_factory=dict)
+    probed: tuple[int, ...] = ()
+    probe_z: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +183,8 @@ def past_round(record: Mapping[str, Any], receipts: Mapping[str, Mapping[str, An
             for hotkey, found in ((hotkey, _slice(receipt)) for hotkey, receipt in receipts.items())
             if found is not None
         },
+        probed=tuple(sample for hand in (record.get("probes") or {"samples": []})["samples"] for sample in hand),
+        probe_z={hotkey: receipt["probe"]["z"] for hotkey, receipt in receipts.items() if receipt.get("probe")},
     )
 
 

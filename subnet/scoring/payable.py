@@ -51,7 +51,7 @@ class Payable:
         credit: sum over the window, harm beyond noise counting several times.
         standard_error: of that sum.
         n_rounds: rounds of the window in which its contribution counted.
-        novel_ratio: novel credit (plus `novel_errors` standard errors) over all credit since the start; None without credit.
+        novel_ratio: novel credit, plus `novel_errors` standard errors, over all credit so far; None without credit.
         novel_limit: what the ratio must reach.
         recent: credit of the last few rounds plus two standard errors.
         recent_limit: what that must reach.

@@ -80,7 +80,7 @@ def test_roles_become_behaviours(make):
     """A client behaves as its role says, and a copying one has the first honest client for its victim."""
     field = make()
     assert [field.participant(index).behaviour.kind for index in range(5)] == list(ROLES)
-    assert field.participant(3).leaks.peer().hotkey == field.participant(0).hotkey
+    assert field.participant(3).leaks.peer_hotkey() == field.participant(0).hotkey.keypair.public
 
 
 def test_a_small_client_has_its_share_of_its_own_shard(make):

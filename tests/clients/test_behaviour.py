@@ -31,6 +31,7 @@ KNOWS = {
     "extrapolation": {"global_deltas"},
     "old_mixture": {"global_deltas"},
     "lazy": OWN | HISTORY,
+    "probe_only": {"probe_update"} | HISTORY,
     "on_off": OWN | HISTORY,
     "coasting": OWN | HISTORY,
     "burst": OWN | {"past_update"},

@@ -12,6 +12,7 @@ from clients.free_riders import (
     Leak,
     Noise,
     OldMixture,
+    ProbeOnly,
     Stale,
     StaleNoise,
     Zero,
@@ -125,3 +126,11 @@ def test_a_leak_adds_its_share_of_the_pool_to_its_own_data(strength, n_leaked):
     assert rows(Leak(strength).given(pool, torch.Generator().manual_seed(1)).data(TEN)) == rows(seen)
     assert Leak(strength).data(TEN) is TEN
     assert cheat.update(view(own=OWN)) is OWN
+
+
+def test_probe_only_adds_the_replay_to_what_the_probes_gave():
+    """Without probes it is a plain replay; in the first round it has its probes alone."""
+    assert torch.equal(ProbeOnly().update(view(deltas=DELTAS, probe_update=lambda: OWN)), OWN + LAST)
+    assert torch.equal(ProbeOnly(2.0).update(view(deltas=DELTAS, probe_update=lambda: OWN)), OWN + 2 * LAST)
+    assert torch.equal(ProbeOnly().update(view(deltas=DELTAS, probe_update=lambda: None)), LAST)
+    assert torch.equal(ProbeOnly().update(view(deltas=[], probe_update=lambda: OWN)), OWN)

@@ -39,9 +39,9 @@ def trained(monkeypatch):
     """Whose local training was called for, by hotkey, in order."""
     calls, honest = [], Participant.local_update
 
-    def watched(self, round_number, base):
+    def watched(self, round_number, base, assigned=None):
         calls.append(self.hotkey.keypair.public)
-        return honest(self, round_number, base)
+        return honest(self, round_number, base, assigned)
 
     monkeypatch.setattr(Participant, "local_update", watched)
     return calls
@@ -153,3 +153,22 @@ def test_once_may_be_asked_from_within():
     thread.start()
     thread.join(20)
     assert [float(one) for one in done] == [2.0]
+
+
+def test_others_are_trained_with_their_own_probes(field, base, task):
+    """What a victim, a leader or a colluder's honest ones send includes what each was dealt, and nobody else's."""
+    keys = [field.hotkey(index).keypair.public for index in range(len(ROLES))]
+    dealt = {key: task.validation_data().take(torch.arange(4 * place, 4 * place + 4)) for place, key in enumerate(keys)}
+    asked = []
+
+    def probes_of(*, round_number, hotkey):
+        asked.append((round_number, hotkey))
+        return dealt[hotkey]
+
+    knowing = replace(field, probes_of=probes_of)
+    expected = [knowing.participant(index).local_update(11, base, dealt[keys[index]]) for index in (0, 1, 2, 6)]
+    assert torch.equal(knowing.participant(3).leaks.peer_update(11, base), expected[0])
+    assert torch.equal(knowing.participant(7).leaks.leader_update(11, base), expected[3])
+    mimicked = knowing.participant(3).leaks.collusion(Mimic(victim=2), 11, base, [])
+    assert torch.equal(mimicked, expected[2])
+    assert set(asked) == {(11, keys[index]) for index in (0, 1, 2, 6)}

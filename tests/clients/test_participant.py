@@ -10,6 +10,7 @@ from clients.behaviour import Behaviour
 from clients.contribution import open_enrolment, open_envelope
 from clients.errors import CastError, InstructionError
 from clients.participant import Participant
+from clients.probes import encode as encode_probes
 from clients.seeds import generator
 from clients.settings import TrainingSettings
 from clients.training import train
@@ -136,7 +137,7 @@ def test_a_copying_behaviour_sees_its_victims_update(participant, instruction, b
     spy = Spy()
     others = task.training_data().take(torch.arange(1, 1200, 20))
     victim = replace(participant, examples=others, draw=lambda number: generator("victim", number))
-    leaks = SimpleNamespace(peer=lambda: victim, copy_floor=lambda: 0.65)
+    leaks = SimpleNamespace(peer_update=victim.local_update, peer_hotkey=lambda: "7" * 64, copy_floor=lambda: 0.65)
     replace(participant, behaviour=spy, leaks=leaks).contribute(instruction, base_bytes, message_id="m")
     assert torch.equal(spy.view.peer_update(), victim.local_update(2, base))
     assert not torch.equal(spy.view.peer_update(), spy.view.own_update())
@@ -207,3 +208,30 @@ def test_training_data_pass_through_the_behaviour(participant, base):
 
     honest = participant.local_update(2, base)
     assert not torch.equal(replace(participant, behaviour=Shift()).local_update(2, base), honest)
+
+
+def test_probes_are_trained_on_beside_ones_own_data(participant, instruction, base_bytes, base, task, layout):
+    """What is sent is the update on both; who looks sees the update on the probes alone, too."""
+    assigned = task.validation_data().take(torch.arange(16))
+    spy, ready = Spy(), replace(participant, n_probes=16)
+    sent = ready.contribute(instruction, base_bytes, message_id="m", probe_bytes=encode_probes(assigned))
+    expected = train(task, base, participant.examples, SETTINGS, draw=generator("test", 2), probes=assigned)
+    assert torch.equal(decode(layout, sent.update), expected)
+    assert open_envelope(sent.signed).n_examples == 60
+    replace(ready, behaviour=spy).contribute(
+        instruction, base_bytes, message_id="m", probe_bytes=encode_probes(assigned)
+    )
+    alone = train(task, base, assigned, SETTINGS, draw=generator("test", 2))
+    assert torch.equal(spy.view.probe_update(), alone)
+    replace(ready, behaviour=spy).contribute(instruction, base_bytes, message_id="m")
+    assert spy.view.probe_update() is None
+
+
+def test_more_probes_than_agreed_are_refused(participant, instruction, base_bytes, task):
+    """The spec's number is the most, and without the option there are none."""
+    data = encode_probes(task.validation_data().take(torch.arange(3)))
+    for n_probes, said in ((2, "3 probes came"), (0, "the subnet has none")):
+        with pytest.raises(InstructionError, match=said):
+            replace(participant, n_probes=n_probes).contribute(
+                instruction, base_bytes, message_id="m", probe_bytes=data
+            )

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from clients.settings import TrainingSettings
+from clients.task import Examples
 from clients.training import train
 
 SETTINGS = TrainingSettings(epochs=2, batch_size=16, learning_rate=0.1, momentum=0.9)
@@ -54,3 +55,13 @@ def test_training_leaves_the_base_alone_and_lowers_the_loss(task, layout, base, 
         layout.write(model, point)
         losses.append(float(task.loss(model, shard).detach()))
     assert losses[1] < losses[0]
+
+
+def test_probes_are_trained_on_as_if_they_were_ones_own(task, base, shard):
+    """The update is the one on both together in one piece, and the own examples aren't copied."""
+    more = task.validation_data().take(torch.arange(16))
+    both = Examples(inputs=torch.cat([shard.inputs, more.inputs]), targets=torch.cat([shard.targets, more.targets]))
+    expected = train(task, base, both, SETTINGS, draw=draw())
+    found = train(task, base, shard, SETTINGS, draw=draw(), probes=more)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    assert not torch.equal(found, train(task, base, shard, SETTINGS, draw=draw()))

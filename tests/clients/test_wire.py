@@ -16,6 +16,7 @@ from clients.wire import (
     read_contribution,
     read_enrolment,
     read_instruction,
+    read_probes,
 )
 
 INSTRUCTION = Instruction(
@@ -205,3 +206,28 @@ def test_any_records_are_read_or_refused(records):
         except ContributionError as error:
             outcome = error.reason
         assert outcome in {"read", "malformed", "unsigned", "oversized"}
+
+
+@given(probes=st.binary(max_size=200))
+def test_probes_survive_the_wire(probes):
+    """Their bytes come out as they went in, beside an instruction that doesn't change; without any there is None."""
+    content = over_the_wire(instruction_record(INSTRUCTION, b"base", probes=probes))
+    assert read_probes(content) == probes
+    assert read_instruction(content) == (INSTRUCTION, b"base")
+    assert read_probes(over_the_wire(instruction_record(INSTRUCTION, b"base"))) is None
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        ConfigRecord({"safetensors": b"x"}),
+        ArrayRecord({"weight": Array(dtype="uint8", shape=(1,), stype="numpy.ndarray", data=b"x")}),
+        ArrayRecord({name: Array(dtype="uint8", shape=(1,), stype="x", data=b"x") for name in ("safetensors", "more")}),
+    ],
+)
+def test_probes_in_another_form_are_refused(record):
+    """Whatever isn't one safetensors blob is an InstructionError."""
+    content = instruction_record(INSTRUCTION, b"base", probes=b"x")
+    content["probes"] = record
+    with pytest.raises(InstructionError, match="its probes aren't in safetensors form"):
+        read_probes(content)

@@ -1,6 +1,7 @@
 """Helpers of the end-to-end tests: the command line in a process of its own, in a folder of its own."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,6 +79,16 @@ class CommandLine:
             except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
                 continue
         return found
+
+
+def with_probes(example: Path, parent: Path) -> Path:
+    """Copy a subnet's folder into `parent`, with eight probes a participant and round in its rules."""
+    folder = shutil.copytree(example, parent / f"{example.name}-with-probes")
+    spec = folder / "subnet.toml"
+    text = spec.read_text()
+    assert text.count("[scoring]\n") == 1
+    spec.write_text(text.replace("[scoring]\n", "[scoring]\nprobes = 8\n"))
+    return folder
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.endtoend.conftest import DIGITS, CommandLine, wait_until
+from subnet.store import Store
+from tests.endtoend.conftest import DIGITS, CommandLine, wait_until, with_probes
 from tokenomics.ledger import Ledger, verify_ledger
 
 N_NODES = 3
@@ -75,11 +76,12 @@ def federation(subnet: CommandLine) -> Iterator[tuple[CommandLine, list[str]]]:
 
 @pytest.mark.processes
 def test_flwr_run_trains_and_pays_real_nodes(federation: tuple[CommandLine, list[str]]):
-    """Two rounds on Flower's deployment engine settle in a ledger that pays exactly the three wallets."""
+    """Two rounds on Flower's deployment engine, with probes, settle in a ledger that pays exactly the three wallets."""
     subnet, hotkeys = federation
     folder = subnet.folder / "run"
     settings = f'rounds=2 min-participants={N_NODES} out="{folder}"'
-    run = subnet.start("run", DIGITS, "mine", "--stream", "--run-config", settings, program="flwr")
+    app = with_probes(DIGITS, subnet.folder)
+    run = subnet.start("run", app, "mine", "--stream", "--run-config", settings, program="flwr")
     try:
         wait_until(lambda: checkpoint_round(folder) == 2 or run.poll() not in {None, 0}, "two rounds", timeout_s=280)
         run.wait(timeout=60)
@@ -96,6 +98,9 @@ def test_flwr_run_trains_and_pays_real_nodes(federation: tuple[CommandLine, list
             assert [entry.hotkey for entry in entries] == sorted(hotkeys)
             assert {entry.status for entry in entries} == {"accepted"}
             assert row.minted > 0
+            probes = [Store(folder).get_json("receipts", entry.receipt_hash)["probe"] for entry in entries]
+            assert [probe["n_rounds"] for probe in probes] == [row.round] * N_NODES
+            assert sum(probe["own"] for probe in probes) > 0
         balances = ledger.balances()
     assert {account for account in balances if account.startswith("pending:")} == {
         f"pending:{hotkey}" for hotkey in hotkeys
@@ -103,6 +108,7 @@ def test_flwr_run_trains_and_pays_real_nodes(federation: tuple[CommandLine, list
     explained = subnet.run("explain", folder, 2, hotkeys[0][:12])
     assert explained.returncode == 0, explained.stderr
     assert "of the round's" in explained.stdout
+    assert "of loss on its own" in explained.stdout
 
 
 def checkpoint_round(folder) -> int:

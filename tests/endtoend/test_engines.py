@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.endtoend.conftest import DIGITS, ROOT, CommandLine, tree
+from tests.endtoend.conftest import DIGITS, ROOT, CommandLine, tree, with_probes
 from tokenomics.ledger import Ledger
 
 OPTDIGITS = ROOT / "examples" / "optdigits"
@@ -13,8 +13,11 @@ CAST = "honest=3,sign_flip=1,stale=1,copycat=1,label_flip=1,nan=1,crash=1,unsign
 
 @pytest.mark.processes
 def test_both_engines_write_the_same_ledger_byte_for_byte(subnet: CommandLine):
-    """The same seed gives the same ledger, models, updates and receipts in this process and on Flower's engine."""
-    options = ("simulate", DIGITS, "--rounds", 2, "--clients", CAST, "--seed", 7, "--json")
+    """The same seed gives the same ledger, models, updates and receipts in this process and on Flower's engine.
+
+    The subnet has probes, so that the copycat's process must know its victim's.
+    """
+    options = ("simulate", with_probes(DIGITS, subnet.folder), "--rounds", 2, "--clients", CAST, "--seed", 7, "--json")
     outputs = {}
     for engine in ("inprocess", "flower"):
         done = subnet.run(*options, "--out", engine, "--engine", engine)

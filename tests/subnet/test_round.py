@@ -151,6 +151,7 @@ EXPECTED = {
     "old_mixture": ("rejected", "free_riding", "ineligible"),
     "burst": ("rejected", "free_riding", "ineligible"),
     "lazy": ("accepted", "", "coasting"),
+    "probe_only": ("rejected", "free_riding", "ineligible"),
     "mimic": ("rejected", "copy", "ineligible"),
     "infinite": ("rejected", "non_finite", ""),
     "wrong_signer": ("rejected", "wrong_signer", ""),
