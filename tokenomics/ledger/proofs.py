@@ -11,7 +11,6 @@ from typing import Any, Final
 from tokenomics.canonical import canonical_json
 from tokenomics.errors import CanonicalError, LedgerError, ProofError
 from tokenomics.ledger.log import leaf_fields
-from tokenomics.ledger.planning import entry_leaf
 from tokenomics.ledger.store import Ledger
 from tokenomics.ledger.vesting import PARTICIPANT_PREFIX, PENDING_PREFIX
 from tokenomics.merkle import consistency_proof, inclusion_proof, leaf_hash, verify_consistency, verify_inclusion
@@ -77,8 +76,8 @@ def prove_payment(ledger: Ledger, number: int, hotkey: str) -> dict[str, Any]:
     moved = [place for place, one in enumerate(postings) if one.account in accounts]
     if not own and not moved:
         raise LedgerError(f"round {number} has nothing of {hotkey[:12]}", remedy="look for its rounds in the ledger")
-    receipt_hashes = [leaf_hash(entry_leaf(one)) for one in entries]
-    posting_hashes = [leaf_hash(entry_leaf(one)) for one in postings]
+    receipt_hashes = [leaf_hash(one.leaf) for one in entries]
+    posting_hashes = [leaf_hash(one.leaf) for one in postings]
     return {
         "format": PAYMENT,
         "version": 1,
