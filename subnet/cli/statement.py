@@ -1,4 +1,4 @@
-"""`subnet statement`: a participant's account over a period, for a spreadsheet, a bookkeeper, a tax program or paper."""
+"""`subnet statement`: a participant's account over a period, for spreadsheets, bookkeepers, tax programs and people."""
 
 import json
 import sys
