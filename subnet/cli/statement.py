@@ -28,7 +28,7 @@ def statement(
     ] = "",
     csv: Annotated[bool, typer.Option("--csv", help="A row a movement (RFC 4180).")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="One JSON object, with the proofs in it.")] = False,
-    pdf: Annotated[bool, typer.Option("--pdf", help="For people; needs the extra `statement`, and --out.")] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="For people; needs the extra `statement`.")] = False,
     koinly: Annotated[
         bool, typer.Option("--koinly", help="Koinly's universal CSV: what vested, tagged Reward; nothing pending.")
     ] = False,
@@ -62,8 +62,7 @@ def statement(
     if proofs:
         _write_proofs(proofs, {names[number]: proof for number, proof in kept.items()}, force=force)
     if out is None:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
+        typer.echo(content, nl=False)
         return
     _write(out, content)
     moved = f"{len(found.lines)} movements of rounds {found.first} to {found.last}"

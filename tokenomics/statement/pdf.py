@@ -12,7 +12,16 @@ from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4, landscape
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
-from reportlab.platypus import Flowable, LongTable, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
+from reportlab.platypus import (
+    Flowable,
+    KeepTogether,
+    LongTable,
+    Paragraph,
+    SimpleDocTemplate,
+    Spacer,
+    Table,
+    TableStyle,
+)
 
 from tokenomics.statement.lines import Balance
 from tokenomics.statement.period import utc
@@ -85,9 +94,7 @@ def _story(statement: Statement) -> list[Flowable]:
         Paragraph("Movements", _HEAD),
         Spacer(1, 4),
         _movements(statement) if statement.lines else _words("Nothing was moved in this period."),
-        Paragraph("How to check it", _HEAD),
-        Spacer(1, 4),
-        *_proof(statement),
+        KeepTogether([Paragraph("How to check it", _HEAD), Spacer(1, 4), *_proof(statement)]),
     ]
 
 
