@@ -83,11 +83,12 @@ class Details:
 
     def _projection(self, found: Outlook) -> str:
         credited, allowed = found.share
-        permille = credited * 1_000 // allowed
+        percent, hundredths = divmod(credited * 10_000 // allowed, 100)
+        a_round, until_halving, after = map(self._amount, (found.a_round, found.until_halving, found.a_round_after))
         return (
-            f"At {permille // 10}.{permille % 10}% of the schedule, as over {found.n_rounds} of its rounds: "
-            f"{self._amount(found.a_round)} a round, {self._amount(found.until_halving)} in the {found.rounds_left:,} "
-            f"rounds until the next halving, and {self._amount(found.a_round_after)} a round after it.\n"
+            f"At {percent}.{hundredths:02}% of the schedule, as over the last {found.n_rounds} rounds with a "
+            f"contribution: {a_round} a round, {until_halving} in the {found.rounds_left:,} rounds until the next "
+            f"halving, and {after} a round after it.\n"
             "[dim]If the share stays, every round pays all that it may, and nothing is voided.[/]"
         )
 
