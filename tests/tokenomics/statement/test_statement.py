@@ -1,10 +1,12 @@
 """A statement adds up over any period, splits anywhere, and every line of it can be proved."""
 
+import doctest
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +18,18 @@ from tokenomics import Token
 from tokenomics.errors import LedgerCorruptError, StatementError
 from tokenomics.ledger import Ledger, PaymentFacts, Posting, verify_ledger, verify_proof
 from tokenomics.note import VerifierKey
-from tokenomics.statement import Balance, Statement, find_period, lines_of, parse_moment, proofs_of, read_statement
+from tokenomics.statement import (
+    Balance,
+    Period,
+    Statement,
+    find_period,
+    lines_of,
+    parse_moment,
+    period,
+    proofs_of,
+    read_statement,
+    tables,
+)
 
 ROUNDS = st.integers(1, N_ROUNDS)
 
@@ -77,6 +90,21 @@ def test_days_split_rounds_without_gap_or_overlap_even_if_a_clock_goes_back(sett
         return list(range(found.first, found.last + 1))
 
     assert rounds(end=day(cut)) + rounds(start=day(cut + 1)) == list(range(1, len(settled_at) + 1))
+
+
+def test_a_day_begins_at_midnight_utc() -> None:
+    """A round settled at that second is of the day that begins, and one a second before isn't."""
+    settled_at = [86_399, 86_400, 172_799, 172_800]
+    assert find_period(settled_at, start="1970-01-02", end="1970-01-02") == Period(first=2, last=3)
+    assert find_period(settled_at, start="1970-01-02") == Period(first=2, last=4)
+    assert find_period(settled_at, end="1970-01-02") == Period(first=1, last=3)
+
+
+@pytest.mark.parametrize("module", [period, tables])
+def test_the_documented_values_hold(module: ModuleType) -> None:
+    result = doctest.testmod(module)
+    assert result.attempted >= 1
+    assert result.failed == 0
 
 
 @settings(max_examples=15)
