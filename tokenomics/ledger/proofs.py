@@ -4,7 +4,7 @@ A proof is a plain JSON document. Checking it needs nothing but the validator's 
 `Ledger.key` gives it and the validator publishes it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -55,20 +55,23 @@ class GrowthFacts:
     """Rounds at the later one."""
 
 
-def prove_payment(ledger: Ledger, number: int, hotkey: str) -> dict[str, Any]:
+def prove_payment(ledger: Ledger, number: int, hotkey: str, *, leaves: Sequence[str] | None = None) -> dict[str, Any]:
     """Return the proof of what a round recorded of, and moved for, a participant.
 
     Args:
         ledger: to be read.
         number: a settled round.
         hotkey: who took part in it, or had pay released in it.
+        leaves: what `Ledger.leaf_hashes` gave up to a settled round, for many proofs against that round's checkpoint;
+            None for the last one.
 
     Raises:
         LedgerError: the round isn't settled, or has nothing of this hotkey.
     """
-    height = ledger.height
+    leaves = ledger.leaf_hashes(until=ledger.height) if leaves is None else leaves
+    height = len(leaves) - 1
     row = next((one for one in ledger.rounds(number) if one.round == number), None)
-    if row is None:
+    if row is None or number > height:
         raise LedgerError(f"round {number} isn't settled", remedy=f"name a round from 1 to {height}")
     entries, postings = ledger.receipts(number), ledger.postings(number)
     accounts = {f"{PENDING_PREFIX}{hotkey}", f"{PARTICIPANT_PREFIX}{hotkey}"}
@@ -84,7 +87,7 @@ def prove_payment(ledger: Ledger, number: int, hotkey: str) -> dict[str, Any]:
         "hotkey": hotkey,
         "checkpoint": ledger.checkpoint_of(height).note,
         "round": leaf_fields(row),
-        "path": inclusion_proof(ledger.leaf_hashes(until=height), number),
+        "path": inclusion_proof(leaves, number),
         "receipt": _part(entries[own[0]], own[0], receipt_hashes) if own else None,
         "postings": [_part(postings[place], place, posting_hashes) for place in moved],
     }

@@ -156,6 +156,29 @@ def read_earnings(connection: Connection, height: int) -> dict[str, Earnings]:
     }
 
 
+def read_moved(connection: Connection, hotkey: str, height: int) -> list[tuple[int, Posting]]:
+    """Return a participant's postings up to round `height`, each with its round, in order."""
+    table = schema.postings
+    accounts = [f"{prefix}{hotkey}" for prefix in (PENDING_PREFIX, PARTICIPANT_PREFIX)]
+    query = select(table).where(table.c.round <= height, table.c.account.in_(accounts))
+    rows = connection.execute(query.order_by(table.c.round, table.c.position)).mappings()
+    return [(row["round"], Posting(**_without_round(row))) for row in rows]
+
+
+def read_entries(connection: Connection, hotkey: str, height: int) -> dict[int, ReceiptEntry]:
+    """Return a participant's receipt entries up to round `height`, by round."""
+    table = schema.receipts
+    query = select(table).where(table.c.round <= height, table.c.hotkey == hotkey).order_by(table.c.round)
+    rows = connection.execute(query).mappings()
+    return {row["round"]: ReceiptEntry(**_without_round(_with_bool(row, "struck"))) for row in rows}
+
+
+def read_hotkeys(connection: Connection) -> list[str]:
+    """Return every hotkey that has a receipt, ascending."""
+    column = schema.receipts.c.hotkey
+    return list(connection.execute(select(column).distinct().order_by(column)).scalars())
+
+
 def read_voiding(connection: Connection, hotkey: str, first: int, last: int) -> int | None:
     """Return the first of some rounds that voided a hotkey's pending pay; None where none did."""
     table = schema.postings
