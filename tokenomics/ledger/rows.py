@@ -246,3 +246,7 @@ def _with_bool(row: Mapping[Any, Any], name: str) -> dict[str, Any]:
 
 def _has_prefix(table: Table, prefix: str) -> ColumnElement[bool]:
     return func.substr(table.c.account, 1, len(prefix)) == prefix
+
+
+def _without_round(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "round"}
