@@ -1,0 +1,236 @@
+"""A round's receipts and record against the recomputed ones, layer by layer."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+
+from clients import weights
+from subnet.audit.compare import TOLERANCE, Agreement, differences, worst
+from subnet.audit.findings import Report
+from subnet.audit.replay import NOTHING_KEPT, Replayed
+from subnet.receipts import Receipt
+from subnet.report import RoundReport
+from subnet.state import Fixture
+from tokenomics.canonical import canonical_json, sha256_hex
+from tokenomics.ledger import plan_round
+
+_RECEIPT_LAYERS: Mapping[str, str] = {
+    "numbers.copy_of": "copies",
+    "numbers.influence": "aggregate",
+    "numbers.influence_credit": "aggregate",
+    "numbers.dropped": "aggregate",
+    "numbers": "scores",
+    "probe": "scores",
+    "counted": "scores",
+    "strike": "scores",
+    "payable": "split",
+    "zero_because": "split",
+    "score": "split",
+    "reward": "split",
+    "participants_pool": "split",
+}
+"""Which layer a receipt's values belong to; what isn't named here is screening's."""
+_RECORD_LAYERS: Mapping[str, str] = {
+    "scorer": "scores",
+    "cosines": "copies",
+    "base_hash": "aggregate",
+    "strategy": "aggregate",
+    "proposed": "acceptance",
+    "val_loss_before": "acceptance",
+    "val_accuracy_before": "acceptance",
+    "val_loss_after": "acceptance",
+    "val_accuracy_after": "acceptance",
+    "earlier": "split",
+}
+"""Likewise of a record; what isn't named here is the draw's."""
+_SEALED_LATER = frozenset({"model_hash", "receipts"})
+"""What a record gets when it is stored; checked with the model and the ledger's entries."""
+_EMPTY: tuple[Any, ...] = (None, "", 0, False, {}, [])
+
+
+def compare_round(fixture: Fixture, report: Report, settled: RoundReport, again: Replayed, *, minted: int) -> None:
+    """Enter all checks of one round but those of its signatures.
+
+    Args:
+        fixture: the run.
+        report: takes the checks.
+        settled: what is stored of the round.
+        again: the round worked out again.
+        minted: base units minted by all rounds before.
+    """
+    number = settled.row.round
+    fresh = json.loads(canonical_json(again.concluded.receipts))
+    for hotkey, receipt in settled.receipts.items():
+        _compare_receipt(report, number, hotkey, receipt, fresh[hotkey])
+    record = json.loads(canonical_json(again.concluded.record))
+    recorded = {key: value for key, value in settled.record.items() if key not in _SEALED_LATER}
+    _compare_parts(report, number, "", recorded, record, lambda key: _RECORD_LAYERS.get(key, "draw"))
+    compare_model(fixture, report, settled, again)
+    compare_entries(fixture, report, settled)
+    compare_rewards(fixture, report, settled, minted=minted)
+
+
+def check_signatures(
+    fixture: Fixture, report: Report, settled: RoundReport, again: Replayed, enrolled: Mapping[str, str]
+) -> None:
+    """Check the stored contribution behind every receipt that says that it could be used."""
+    for hotkey, receipt in settled.receipts.items():
+        if receipt["contribution"] is None:
+            continue
+        envelope = again.played.screened.envelopes.get(hotkey)
+        usable = receipt["status"] == "accepted" or receipt["numbers"] is not None
+        what: str = ""
+        recorded: Any = None
+        recomputed: Any = None
+        if usable and envelope is None:
+            what, recorded, recomputed = "signature", "holds", "doesn't hold"
+        elif usable and envelope is not None:
+            said = (
+                ("hotkey", hotkey, envelope.hotkey),
+                ("update_hash", receipt["update_hash"], envelope.update_hash),
+                ("round", settled.row.round, envelope.round),
+                ("base_hash", settled.row.base_hash, envelope.base_hash),
+                ("message_id", receipt["message_id"], envelope.message_id),
+                ("validator", fixture.ledger.genesis.validator, envelope.validator),
+                ("subnet", fixture.ledger.genesis.spec_hash, envelope.subnet),
+                ("enrolment", "needed", "needed" if hotkey in enrolled else "none by a coldkey"),
+            )
+            differing = [one for one in said if one[1] != one[2]]
+            if differing:
+                what, recorded, recomputed = differing[0]
+        report.check("signatures", settled.row.round, hotkey, what=what, recorded=recorded, recomputed=recomputed)
+
+
+def compare_model(fixture: Fixture, report: Report, settled: RoundReport, again: Replayed) -> None:
+    """Check that the round's new model is what the strategy makes of the stored updates."""
+    base, recorded = again.state.models[0], settled.row.model_hash
+    made = again.concluded.model
+    recomputed = base if made is None else sha256_hex(made)
+    agreement = Agreement.EXACT if recorded == recomputed else Agreement.FAR
+    if made is not None and recorded != base:
+        report.n_models += 1
+        report.n_models_exact += recorded == recomputed
+        if recorded != recomputed:
+            layout = fixture.objective.layout
+            stored = weights.decode(layout, fixture.store.get("models", recorded))
+            moved = again.played.aggregated.update.abs().max()
+            off = (stored - again.played.aggregated.model).abs().max()
+            agreement = Agreement.NEAR if bool(torch.le(off, TOLERANCE * moved)) else Agreement.FAR
+    report.check(
+        "aggregate",
+        settled.row.round,
+        what="model",
+        recorded=recorded,
+        recomputed=recomputed,
+        agreement=agreement,
+    )
+
+
+def compare_entries(fixture: Fixture, report: Report, settled: RoundReport) -> None:
+    """Check that the ledger's row and entries say what the receipts and the record say."""
+    row, record = settled.row, settled.record
+    for entry in fixture.ledger.receipts(row.round):
+        receipt = settled.receipts[entry.hotkey]
+        said = {"status": entry.status, "score": entry.score, "struck": entry.struck, "hash": entry.receipt_hash}
+        told = {
+            "status": receipt["status"],
+            "score": receipt["score"],
+            "struck": receipt["strike"],
+            "hash": record["receipts"].get(entry.hotkey),
+        }
+        _enter(report, "postings", row.round, entry.hotkey, said, told)
+    cut = sum(receipt["payable"]["cut"] for receipt in settled.receipts.values() if receipt["payable"])
+    said = {"unpaid_score": row.unpaid_score, "pays": row.pays, "model_hash": row.model_hash}
+    told = {"unpaid_score": cut, "pays": record["proposed"]["accepted"], "model_hash": record["model_hash"]}
+    _enter(report, "postings", row.round, "", said, told)
+
+
+def compare_rewards(fixture: Fixture, report: Report, settled: RoundReport, *, minted: int) -> None:
+    """Check that rewards follow from the recorded scores: whole numbers, which are exact on any machine."""
+    row = settled.row
+    plan = plan_round(
+        fixture.ledger.genesis,
+        round=row.round,
+        minted=minted,
+        scores={hotkey: receipt["score"] for hotkey, receipt in settled.receipts.items()},
+        unpaid_score=row.unpaid_score,
+        pays=row.pays,
+    )
+    for hotkey, receipt in settled.receipts.items():
+        due = plan.split.participants.get(hotkey, 0)
+        if due or receipt["reward"]:
+            report.check("split", row.round, hotkey, what="reward", recorded=receipt["reward"], recomputed=due)
+
+
+def _compare_receipt(report: Report, number: int, hotkey: str, recorded: Receipt, fresh: Receipt) -> None:
+    judged = _outcome_layer(recorded, fresh)
+
+    def layer_of(path: str) -> str:
+        if path in {"status", "reason", "detail"}:
+            return judged
+        return _RECEIPT_LAYERS.get(path, _RECEIPT_LAYERS.get(path.partition(".")[0], "screening"))
+
+    kept = recorded["contribution"] is not None or recorded["reason"] not in NOTHING_KEPT
+    if not kept:
+        report.not_kept[recorded["reason"]] += 1
+    _compare_parts(
+        report, number, hotkey, _opened(recorded), _opened(fresh), layer_of, word="" if kept else "screening"
+    )
+
+
+def _opened(receipt: Receipt) -> dict[str, Any]:
+    """Return a receipt with the parts of `numbers` beside its other values, since they belong to several layers."""
+    numbers = receipt["numbers"] or {}
+    rest = {key: value for key, value in receipt.items() if key != "numbers"}
+    return rest | {f"numbers.{key}": value for key, value in numbers.items()}
+
+
+def _outcome_layer(recorded: Receipt, fresh: Receipt) -> str:
+    """Return whose finding status and reason are: the copy rule's, the gate's, or screening's."""
+    reasons = {recorded["reason"], fresh["reason"]} - {""}
+    if "copy" in reasons and reasons <= {"copy", "free_riding"}:
+        return "copies"
+    return "scores" if reasons == {"free_riding"} else "screening"
+
+
+def _compare_parts(
+    report: Report,
+    number: int,
+    hotkey: str,
+    recorded: Mapping[str, Any],
+    fresh: Mapping[str, Any],
+    layer_of: Callable[[str], str],
+    *,
+    word: str = "",
+) -> None:
+    """Enter one check for every layer that has anything in the two documents.
+
+    Agreement in the layer `word` proves nothing, since its values are the validator's word, and isn't counted.
+    """
+    keys = list(dict.fromkeys([*fresh, *recorded]))
+    for layer in dict.fromkeys(layer_of(key) for key in keys):
+        own = [key for key in keys if layer_of(key) == layer]
+        said, due = ({key: document.get(key) for key in own} for document in (recorded, fresh))
+        if layer == word and said == due:
+            continue
+        measured = any(key.startswith("numbers.") for key in own)
+        if measured or any(value not in _EMPTY for value in (*said.values(), *due.values())):
+            _enter(report, layer, number, hotkey, said, due)
+
+
+def _enter(
+    report: Report, layer: str, number: int, hotkey: str, recorded: Mapping[str, Any], fresh: Mapping[str, Any]
+) -> None:
+    found = worst(differences(recorded, fresh))
+    if found is None:
+        report.check(layer, number, hotkey)
+        return
+    what, said, due, agreement = found
+    report.check(layer, number, hotkey, what=what, recorded=said, recomputed=due, agreement=agreement)
+
+
+def named_contributions(receipts: Iterable[Receipt]) -> set[str]:
+    """Return the hashes of all contributions that receipts name."""
+    return {receipt["contribution"] for receipt in receipts if receipt["contribution"] is not None}
