@@ -10,8 +10,8 @@ TOLERANCE = 1e-3
 TOLERANCE_NEAR_0 = 1e-6
 """And how far at least, for numbers near 0, in units of the loss."""
 _TOLERANCE_UNITS = 1000
-"""The same for scores and rewards, which are whole units: 1e-6 of the loss in units of 1e-9."""
-_UNITS = frozenset({"score", "cut", "reward", "participants_pool"})
+"""The same for scores, which are whole units: 1e-6 of the loss in units of 1e-9."""
+_UNITS = frozenset({"score", "cut"})
 
 
 class Agreement(IntEnum):

@@ -28,10 +28,11 @@ _RECEIPT_LAYERS: Mapping[str, str] = {
     "payable": "split",
     "zero_because": "split",
     "score": "split",
-    "reward": "split",
-    "participants_pool": "split",
 }
 """Which layer a receipt's values belong to; what isn't named here is screening's."""
+_PAID = frozenset({"reward", "participants_pool"})
+"""What follows from all scores of a round together: checked against the recorded ones, so that one false score isn't
+found again in what everyone is paid."""
 _RECORD_LAYERS: Mapping[str, str] = {
     "scorer": "scores",
     "cosines": "copies",
@@ -158,10 +159,10 @@ def compare_rewards(fixture: Fixture, report: Report, settled: RoundReport, *, m
         unpaid_score=row.unpaid_score,
         pays=row.pays,
     )
+    pool = sum(plan.split.participants.values())
     for hotkey, receipt in settled.receipts.items():
-        due = plan.split.participants.get(hotkey, 0)
-        if due or receipt["reward"]:
-            report.check("split", row.round, hotkey, what="reward", recorded=receipt["reward"], recomputed=due)
+        due = {"reward": plan.split.participants.get(hotkey, 0), "participants_pool": pool}
+        _enter(report, "split", row.round, hotkey, {key: receipt[key] for key in due}, due)
 
 
 def _compare_receipt(report: Report, number: int, hotkey: str, recorded: Receipt, fresh: Receipt) -> None:
@@ -183,7 +184,7 @@ def _compare_receipt(report: Report, number: int, hotkey: str, recorded: Receipt
 def _opened(receipt: Receipt) -> dict[str, Any]:
     """Return a receipt with the parts of `numbers` beside its other values, since they belong to several layers."""
     numbers = receipt["numbers"] or {}
-    rest = {key: value for key, value in receipt.items() if key != "numbers"}
+    rest = {key: value for key, value in receipt.items() if key not in {"numbers", *_PAID}}
     return rest | {f"numbers.{key}": value for key, value in numbers.items()}
 
 
@@ -211,7 +212,7 @@ def _compare_parts(
     """
     keys = list(dict.fromkeys([*fresh, *recorded]))
     for layer in dict.fromkeys(layer_of(key) for key in keys):
-        own = [key for key in keys if layer_of(key) == layer]
+        own = sorted((key for key in keys if layer_of(key) == layer), key=lambda key: key != "status")
         said, due = ({key: document.get(key) for key in own} for document in (recorded, fresh))
         if layer == word and said == due:
             continue

@@ -15,17 +15,22 @@ _VALUES = re.compile(
 )
 
 
-def check_ledger(path: Path, report: Report, *, key: VerifierKey | None) -> None:
-    """Enter what the ledger's own verification finds: of the money as `postings`, of the signed chain as `log`."""
+def check_ledger(path: Path, report: Report, *, key: VerifierKey | None) -> int:
+    """Enter what the ledger's own verification finds: of the money as `postings`, of the signed chain as `log`.
+
+    Returns:
+        How many rounds the ledger has.
+    """
     found = verify_ledger(path, validator=key.public if key else None)
     in_log = set(found.log_errors)
     for layer, problems in (
         ("postings", [one for one in found.errors if one not in in_log]),
         ("log", found.log_errors),
     ):
-        for problem in problems:
+        for problem in sorted(problems, key=lambda one: _HOTKEY.search(one) is None):  # whoever is paid wrongly, first
             _enter(report, layer, problem)
         _count(report, layer, found, problems)
+    return found.rounds
 
 
 def check_key(ledger: Ledger, report: Report, key: VerifierKey) -> None:

@@ -74,12 +74,14 @@ def audit(
     if not path.is_file():
         raise RunError(f"no {LEDGER_NAME} in {folder}", remedy="name the folder that a run has printed")
     report = Report(rounds=(first, last or first))
-    money.check_ledger(path, report, key=told.key)
+    n_rounds = money.check_ledger(path, report, key=told.key)
     try:
         with reopened(folder, subnets) as fixture:
             _Audit(fixture, report, told).run(first, last, on_round)
-    except TokenomicsError as error:  # the ledger can't even be opened, of which its verification has said why
-        report.check("log", 0, what="ledger", recorded=error, recomputed="opens", agreement=Agreement.FAR)
+    except TokenomicsError as error:  # the ledger can't even be opened, of which its verification mostly says why
+        report.unchecked = list(range(first, max(first, n_rounds) + 1))
+        if report.ok:
+            report.check("log", 0, what="ledger", recorded=error, recomputed="opens", agreement=Agreement.FAR)
     return report
 
 
@@ -177,7 +179,7 @@ class _Audit:
                 self._wrong("signatures", settled.row.round, hotkey, "stored bytes", recorded, found)
             if not lost:
                 self._wrong("aggregate", settled.row.round, "", "model", settled.row.model_hash, error.message)
-        except (TokenomicsError, *MALFORMED) as error:
+        except (ContributionError, TokenomicsError, *MALFORMED) as error:
             self._report.unchecked.append(settled.row.round)
             self._wrong(
                 "screening", settled.row.round, "", "form", "receipts and record", f"{type(error).__name__}: {error}"
@@ -194,7 +196,7 @@ class _Audit:
             except (ContributionError, StoreError, *MALFORMED):
                 self._report.unnamed += first == 1  # nobody's signed word: it shows nothing
                 continue
-            if not first <= envelope.round <= last:
+            if not first <= envelope.round <= last or envelope.round in self._report.unchecked:
                 continue
             receipt = self._receipt(envelope.round, envelope.hotkey)
             if receipt is None or receipt["message_id"] != envelope.message_id:
