@@ -51,7 +51,7 @@ def worst(found: Iterator[Difference]) -> Difference | None:
 
 
 def _agreement(recorded: Any, recomputed: Any, *, whole: bool) -> Agreement:
-    if type(recorded) is type(recomputed) and recorded == recomputed:
+    if recorded == recomputed:
         return Agreement.EXACT
     numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (recorded, recomputed))
     if not numbers:

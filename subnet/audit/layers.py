@@ -1,7 +1,7 @@
 """A round's receipts and record against the recomputed ones, layer by layer."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -48,7 +48,6 @@ _RECORD_LAYERS: Mapping[str, str] = {
 """Likewise of a record; what isn't named here is the draw's."""
 _SEALED_LATER = frozenset({"model_hash", "receipts"})
 """What a record gets when it is stored; checked with the model and the ledger's entries."""
-_EMPTY: tuple[Any, ...] = (None, "", 0, False, {}, [])
 
 
 def compare_round(fixture: Fixture, report: Report, settled: RoundReport, again: Replayed, *, minted: int) -> None:
@@ -62,12 +61,15 @@ def compare_round(fixture: Fixture, report: Report, settled: RoundReport, again:
         minted: base units minted by all rounds before.
     """
     number = settled.row.round
-    fresh = json.loads(canonical_json(again.concluded.receipts))
     for hotkey, receipt in settled.receipts.items():
-        _compare_receipt(report, number, hotkey, receipt, fresh[hotkey])
-    record = json.loads(canonical_json(again.concluded.record))
-    recorded = {key: value for key, value in settled.record.items() if key not in _SEALED_LATER}
-    _compare_parts(report, number, "", recorded, record, lambda key: _RECORD_LAYERS.get(key, "draw"))
+        _compare_receipt(report, number, hotkey, receipt, again.concluded.receipts[hotkey])
+    ends = {key: settled.record.get(key) for key in _SEALED_LATER}
+    _compare(
+        report,
+        _Pair(number, "", settled.record, again.concluded.record | ends),
+        layers=("draw", "copies", "acceptance"),
+        layer_of=lambda key: _RECORD_LAYERS.get(key, "draw"),
+    )
     compare_model(fixture, report, settled, again)
     compare_entries(fixture, report, settled)
     compare_rewards(fixture, report, settled, minted=minted)
@@ -162,30 +164,49 @@ def compare_rewards(fixture: Fixture, report: Report, settled: RoundReport, *, m
     pool = sum(plan.split.participants.values())
     for hotkey, receipt in settled.receipts.items():
         due = {"reward": plan.split.participants.get(hotkey, 0), "participants_pool": pool}
-        _enter(report, "split", row.round, hotkey, {key: receipt[key] for key in due}, due)
+        said = {key: receipt[key] for key in due}
+        if said != due:  # its other values were counted as one check already
+            _enter(report, "split", row.round, hotkey, said, due)
+
+
+class _Pair:
+    """A document as it was recorded and as it comes out again; what differs only in JSON's eyes is made the same.
+
+    Args:
+        number: its round.
+        hotkey: whose it is; `""` for a record.
+        recorded: as it is stored.
+        fresh: as it comes out again.
+    """
+
+    def __init__(self, number: int, hotkey: str, recorded: Mapping[str, Any], fresh: Mapping[str, Any]) -> None:
+        self.number = number
+        self.hotkey = hotkey
+        self.recorded = recorded
+        self.equal = recorded == fresh
+        self.fresh: Mapping[str, Any] = recorded if self.equal else json.loads(canonical_json(fresh))
 
 
 def _compare_receipt(report: Report, number: int, hotkey: str, recorded: Receipt, fresh: Receipt) -> None:
-    judged = _outcome_layer(recorded, fresh)
+    pair = _Pair(number, hotkey, _without(recorded, _PAID), _without(fresh, _PAID))
+    outcome = _outcome_layer(recorded, fresh)
 
     def layer_of(path: str) -> str:
         if path in {"status", "reason", "detail"}:
-            return judged
+            return outcome
         return _RECEIPT_LAYERS.get(path, _RECEIPT_LAYERS.get(path.partition(".")[0], "screening"))
 
-    kept = recorded["contribution"] is not None or recorded["reason"] not in NOTHING_KEPT
-    if not kept:
+    layers = {"screening", "split"}
+    if recorded["contribution"] is None and recorded["reason"] in NOTHING_KEPT:
         report.not_kept[recorded["reason"]] += 1
-    _compare_parts(
-        report, number, hotkey, _opened(recorded), _opened(fresh), layer_of, word="" if kept else "screening"
-    )
+        layers.remove("screening")  # that its values agree proves nothing: they are the validator's word
+    if recorded["numbers"] is not None:
+        layers |= {"scores", "copies", "aggregate"}
+    _compare(report, pair, layers=sorted(layers), layer_of=layer_of)
 
 
-def _opened(receipt: Receipt) -> dict[str, Any]:
-    """Return a receipt with the parts of `numbers` beside its other values, since they belong to several layers."""
-    numbers = receipt["numbers"] or {}
-    rest = {key: value for key, value in receipt.items() if key not in {"numbers", *_PAID}}
-    return rest | {f"numbers.{key}": value for key, value in numbers.items()}
+def _without(document: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if key not in keys}
 
 
 def _outcome_layer(recorded: Receipt, fresh: Receipt) -> str:
@@ -196,29 +217,26 @@ def _outcome_layer(recorded: Receipt, fresh: Receipt) -> str:
     return "scores" if reasons == {"free_riding"} else "screening"
 
 
-def _compare_parts(
-    report: Report,
-    number: int,
-    hotkey: str,
-    recorded: Mapping[str, Any],
-    fresh: Mapping[str, Any],
-    layer_of: Callable[[str], str],
-    *,
-    word: str = "",
-) -> None:
-    """Enter one check for every layer that has anything in the two documents.
+def _compare(report: Report, pair: _Pair, *, layers: Iterable[str], layer_of: Callable[[str], str]) -> None:
+    """Enter one check in each of `layers`, and in every other one in which the documents differ."""
+    if pair.equal:
+        for layer in layers:
+            report.check(layer, pair.number, pair.hotkey)
+        return
+    recorded, fresh = _opened(pair.recorded), _opened(pair.fresh)
+    keys = sorted({*fresh, *recorded}, key=lambda key: (key != "status", key))
+    for layer in dict.fromkeys([*layers, *map(layer_of, keys)]):
+        said, due = (
+            {key: document.get(key) for key in keys if layer_of(key) == layer} for document in (recorded, fresh)
+        )
+        if layer in layers or said != due:
+            _enter(report, layer, pair.number, pair.hotkey, said, due)
 
-    Agreement in the layer `word` proves nothing, since its values are the validator's word, and isn't counted.
-    """
-    keys = list(dict.fromkeys([*fresh, *recorded]))
-    for layer in dict.fromkeys(layer_of(key) for key in keys):
-        own = sorted((key for key in keys if layer_of(key) == layer), key=lambda key: key != "status")
-        said, due = ({key: document.get(key) for key in own} for document in (recorded, fresh))
-        if layer == word and said == due:
-            continue
-        measured = any(key.startswith("numbers.") for key in own)
-        if measured or any(value not in _EMPTY for value in (*said.values(), *due.values())):
-            _enter(report, layer, number, hotkey, said, due)
+
+def _opened(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document with the parts of `numbers` beside its other values, since they belong to several layers."""
+    numbers = document.get("numbers") or {}
+    return _without(document, {"numbers"}) | {f"numbers.{key}": value for key, value in numbers.items()}
 
 
 def _enter(
