@@ -71,7 +71,7 @@ def compare_round(fixture: Fixture, report: Report, settled: RoundReport, again:
         layer_of=lambda key: _RECORD_LAYERS.get(key, "draw"),
     )
     compare_model(fixture, report, settled, again)
-    compare_entries(fixture, report, settled)
+    compare_entries(report, settled)
     compare_rewards(fixture, report, settled, minted=minted)
 
 
@@ -131,10 +131,10 @@ def compare_model(fixture: Fixture, report: Report, settled: RoundReport, again:
     )
 
 
-def compare_entries(fixture: Fixture, report: Report, settled: RoundReport) -> None:
+def compare_entries(report: Report, settled: RoundReport) -> None:
     """Check that the ledger's row and entries say what the receipts and the record say."""
     row, record = settled.row, settled.record
-    for entry in fixture.ledger.receipts(row.round):
+    for entry in settled.entries:
         receipt = settled.receipts[entry.hotkey]
         said = {"status": entry.status, "score": entry.score, "struck": entry.struck, "hash": entry.receipt_hash}
         told = {

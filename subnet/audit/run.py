@@ -24,7 +24,7 @@ from tokenomics.errors import TokenomicsError
 from tokenomics.ledger import Checkpoint, RoundRow
 from tokenomics.note import VerifierKey
 
-MALFORMED = (LookupError, TypeError, ValueError, AttributeError)
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 """What a document of another form than a validator writes can raise where it is read."""
 
 
