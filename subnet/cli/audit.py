@@ -99,12 +99,14 @@ def _show(result: Mapping[str, Any]) -> None:
     console.print(table)
     console.print()
     for line in _remarks(result):
-        console.print(line, style="dim", markup=False)
+        console.print(line, style="dim", markup=False, soft_wrap=True)
     if result["first"] is None:
         console.print("everything that was checked agrees")
         return
     found = result["first"]
-    console.print(f"first disagreement: {found['layer']}, {_place(found)}", style="bold red", markup=False)
+    console.print(
+        f"first disagreement: {found['layer']}, {_place(found)}", style="bold red", markup=False, soft_wrap=True
+    )
     console.print(f"  recorded    {found['recorded']}", markup=False, soft_wrap=True)
     console.print(f"  recomputed  {found['recomputed']}", markup=False, soft_wrap=True)
 
