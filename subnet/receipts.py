@@ -3,6 +3,7 @@
 A receipt is a plain JSON document, stored under its hash, and the hash is in the ledger. `explain` puts it in words.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from subnet.advice import what_to_change
 from subnet.scoring.payable import SCORE_UNIT
 from tokenomics import Amount, Token
 from tokenomics.canonical import canonical_json
-from tokenomics.keys import Keypair
+from tokenomics.keys import Keypair, verify
 from tokenomics.ledger import Payout
 
 Receipt = dict[str, Any]
@@ -73,6 +74,24 @@ def acknowledge(validator: Keypair, receipt: Receipt) -> str:
     document = canonical_json({name: receipt[name] for name in told})
     signed = {"document": document.decode(), "signature": validator.sign("acknowledgement", document)}
     return canonical_json(signed).decode()
+
+
+def read_acknowledgement(word: str, validator: str) -> Receipt | None:
+    """Return what a validator acknowledged, or None where it isn't its signed word.
+
+    Args:
+        word: as `acknowledge` returns it, from anyone.
+        validator: its hotkey, 64 hexadecimal digits.
+    """
+    try:
+        signed = json.loads(word)
+        document, signature = signed["document"].encode(), str(signed["signature"])
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return None
+    if not verify(public=validator, domain="acknowledgement", message=document, signature=signature):
+        return None
+    told: Receipt = json.loads(document)
+    return told
 
 
 def explain(receipt: Receipt, token: Token, payout: Payout | None = None) -> list[tuple[str, str]]:

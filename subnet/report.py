@@ -1,7 +1,7 @@
 """What a run came to, read back from its folder: the object of `simulate --json` and what the screen shows."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from subnet.receipts import Receipt
 from subnet.run_files import LEDGER_NAME
 from subnet.store import Store
 from tokenomics.emission import HeightSchedule, Schedule
-from tokenomics.ledger import Earnings, Ledger, RoundRow, verify_ledger
+from tokenomics.ledger import Earnings, Ledger, ReceiptEntry, RoundRow, verify_ledger
 
 SCHEMA_VERSION = 1
 NO_EARNINGS = Earnings(vested=0, pending=0, voided=0)
@@ -24,11 +24,13 @@ class RoundReport:
         row: its row in the ledger.
         record: its stored record.
         receipts: by hotkey.
+        entries: what the ledger says of them.
     """
 
     row: RoundRow
     record: Mapping[str, Any]
     receipts: Mapping[str, Receipt]
+    entries: Sequence[ReceiptEntry]
 
     @property
     def accepted(self) -> list[str]:
@@ -83,6 +85,7 @@ def read_round(ledger: Ledger, store: Store, row: RoundRow) -> RoundReport:
         row=row,
         record=store.get_json("rounds", row.record_hash),
         receipts={entry.hotkey: store.get_json("receipts", entry.receipt_hash) for entry in entries},
+        entries=entries,
     )
 
 

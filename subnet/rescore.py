@@ -83,7 +83,7 @@ def rescore(
     books = {scorer.name: _Books(scorer=scorer, history=History()) for scorer in scorers}
     books.setdefault(own, _Books(scorer=fixture.scorer, history=History()))  # the strategy had its appraisal
     shown = [scorer.name for scorer in scorers]
-    state = _first(fixture)
+    state = first_state(fixture)
     rows = list(fixture.ledger.rounds())
     outcomes: list[Outcome] = []
     recorded = History()
@@ -94,7 +94,7 @@ def rescore(
         check_earlier(played.record, recorded)
         outcome = _Round(fixture, replace(state, history=books[own].history), played).play(books)
         outcomes.append(replace(outcome, receipts={name: outcome.receipts[name] for name in shown}))
-        state = _after(fixture, state, played)
+        state = state_after(fixture, state, played)
         on_round(len(outcomes), len(rows))
     return outcomes
 
@@ -225,7 +225,7 @@ def _unjudged(receipt: Receipt, suspended_until: int | None) -> Receipt:
     return plain
 
 
-def _first(fixture: Fixture) -> State:
+def first_state(fixture: Fixture) -> State:
     """Return the state before round 1, as far as scoring looks at it."""
     first = fixture.ledger.genesis.model_hash
     return State(
@@ -239,7 +239,7 @@ def _first(fixture: Fixture) -> State:
     )
 
 
-def _after(fixture: Fixture, state: State, played: RoundReport) -> State:
+def state_after(fixture: Fixture, state: State, played: RoundReport) -> State:
     """Return the state after a settled round, likewise."""
     digest = played.row.model_hash
     if digest == state.models[0]:

@@ -5,7 +5,7 @@ one transaction. Before that the round's model, receipts and record are in the s
 leaves the whole round or none of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 
@@ -63,12 +63,20 @@ def play_round(
     """
     opened, sent = open_round(fixture, state, grid, participants)
     replies = collect(fixture, sent, grid, on_reply)
+    return settle(fixture, state, work_out(fixture, state, opened, replies))
+
+
+def work_out(fixture: Fixture, state: State, opened: Opened, replies: Sequence[Reply]) -> Played:
+    """Screen, score, aggregate and accept: all between the replies and the settlement, which an audit does again.
+
+    Raises:
+        StoreError: an update that a reply names is missing or was altered.
+    """
     screened = screen(replies, _expected(fixture, state), fixture.objective.layout, fixture.store)
     scored = score(fixture, state, opened, screened)
     aggregated = aggregate(fixture, state, scored)
     verdict = accept(fixture, state, aggregated)
-    played = Played(opened=opened, screened=screened, scored=scored, aggregated=aggregated, verdict=verdict)
-    return settle(fixture, state, played)
+    return Played(opened=opened, screened=screened, scored=scored, aggregated=aggregated, verdict=verdict)
 
 
 def open_round(fixture: Fixture, state: State, grid: Grid, participants: dict[str, int]) -> tuple[Opened, Sent]:
@@ -181,7 +189,7 @@ def _expected(fixture: Fixture, state: State) -> Expected:
         subnet=fixture.spec.hash,
         round=state.round + 1,
         base_hash=state.models[0],
-        validator=fixture.keypair.public,
+        validator=fixture.ledger.genesis.validator,
         suspended=strikes.suspended(state.history, fixture.spec.scoring),
     )
 

@@ -8,7 +8,7 @@ from clients.contribution import Envelope
 from subnet import draw
 from subnet.assign import Deal, table
 from subnet.collect import Reply
-from subnet.judge import Aggregated, Scored, Verdict, cosine_table, judge
+from subnet.judge import Aggregated, Judged, Scored, Verdict, cosine_table, judge
 from subnet.receipts import Receipt, acknowledge
 from subnet.screening import Screened
 from subnet.state import Fixture, State
@@ -35,31 +35,63 @@ class Played:
     verdict: Verdict
 
 
-def settle(fixture: Fixture, state: State, played: Played) -> State:
-    """Store model, receipts and record by hash, then enter the round in the ledger in one transaction.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concluded:
+    """What a round comes to, before any of it is stored.
 
-    Returns:
-        The state after the round.
+    Attributes:
+        receipts: by hotkey, judged and paid.
+        judged: history, plan and unpaid score.
+        record: the round's record, but for the hashes of new model and receipts.
+        model: the new model in safetensors form; None where the round was refused and keeps its base.
     """
-    ledger, rules, verdict = fixture.ledger, fixture.spec.scoring, played.verdict
+
+    receipts: dict[str, Receipt]
+    judged: Judged
+    record: dict[str, Any]
+    model: bytes | None
+
+
+def conclude(fixture: Fixture, state: State, played: Played, *, minted: int) -> Concluded:
+    """Judge a round and write its receipts and record; nothing is stored, so that an audit does the same.
+
+    Args:
+        fixture: the run; its ledger is asked for the genesis alone.
+        state: what the round started from.
+        played: what it has come to.
+        minted: base units minted by all rounds before.
+    """
     receipts = _receipts(fixture.spec.hash, played)
     judged = judge(
         receipts,
         round_number=played.opened.round,
         scored=played.scored,
         aggregated=played.aggregated,
-        verdict=verdict,
+        verdict=played.verdict,
         scorer=fixture.scorer,
-        rules=rules,
+        rules=fixture.spec.scoring,
         history=state.history,
-        genesis=ledger.genesis,
-        minted=ledger.minted,
+        genesis=fixture.ledger.genesis,
+        minted=minted,
     )
-    record = _record(fixture, state, played)
-    model_hash = _store_model(fixture, state, played)
+    record = _record(fixture, state, played) | {"earlier": judged.history.earlier()}
+    layout = fixture.objective.layout
+    model = weights.encode(layout, played.aggregated.model) if played.verdict.accepted else None
+    return Concluded(receipts=receipts, judged=judged, record=record, model=model)
+
+
+def settle(fixture: Fixture, state: State, played: Played) -> State:
+    """Store model, receipts and record by hash, then enter the round in the ledger in one transaction.
+
+    Returns:
+        The state after the round.
+    """
+    ledger, rules = fixture.ledger, fixture.spec.scoring
+    ended = conclude(fixture, state, played, minted=ledger.minted)
+    receipts, judged, record = ended.receipts, ended.judged, ended.record
+    model_hash = state.models[0] if ended.model is None else fixture.store.put("models", ended.model)
     hashes = {hotkey: fixture.store.put_json("receipts", receipt) for hotkey, receipt in receipts.items()}
-    ends = {"model_hash": model_hash, "receipts": hashes, "earlier": judged.history.earlier()}
-    record_hash = fixture.store.put_json("rounds", record | ends)
+    record_hash = fixture.store.put_json("rounds", record | {"model_hash": model_hash, "receipts": hashes})
     settlement = Settlement(
         round=played.opened.round,
         base_hash=state.models[0],
@@ -77,7 +109,7 @@ def settle(fixture: Fixture, state: State, played: Played) -> State:
             for hotkey, receipt in receipts.items()
         ),
         unpaid_score=judged.unpaid_score,
-        pays=verdict.accepted,
+        pays=played.verdict.accepted,
     )
     fixture.store.sync()
     ledger.settle(settlement, fixture.keypair)
@@ -149,10 +181,3 @@ def _record(fixture: Fixture, state: State, played: Played) -> dict[str, Any]:
         "cosines": cosine_table(scored),
         "probes": table(scored.deal),
     }
-
-
-def _store_model(fixture: Fixture, state: State, played: Played) -> str:
-    """Store the new model and return its hash; the base's where the round was refused."""
-    if not played.verdict.accepted:
-        return state.models[0]
-    return fixture.store.put("models", weights.encode(fixture.objective.layout, played.aggregated.model))

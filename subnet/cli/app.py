@@ -7,6 +7,7 @@ import typer
 from subnet._version import __version__
 from subnet.cli import (
     arena_group,
+    audit,
     demo,
     earnings,
     emission,
@@ -55,6 +56,7 @@ app.command("earnings")(earnings.earnings)
 app.command("statement")(statement.statement)
 app.add_typer(arena_group.app, name="arena")
 app.command("score")(score.score)
+app.command("audit")(audit.audit)
 app.command("strategies")(strategies.strategies)
 app.command("emission")(emission.emission)
 app.add_typer(ledger.app, name="ledger")

@@ -39,7 +39,7 @@ def score(
     from subnet.scoring import registry
 
     torch.set_num_threads(1)  # as in a run: the number of threads changes the last bits
-    with reopened(folder, _subnets(subnet)) as fixture:
+    with reopened(folder, subnet_folders(subnet)) as fixture:
         names = list(dict.fromkeys(scorer or registry.SCORERS))
         scorers = [registry.named(name, fixture.spec.scoring) for name in names]
         with progress("rounds", quiet=json_output) as on_round:
@@ -54,7 +54,7 @@ def score(
         typer.echo("no round is settled yet")
 
 
-def _subnets(named: Path | None) -> list[Path]:
+def subnet_folders(named: Path | None) -> list[Path]:
     """Return where a run's subnet may be: where it is said to be, or here, below examples/, or with this package."""
     if named is not None:
         return [named]

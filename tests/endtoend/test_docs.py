@@ -44,7 +44,14 @@ def test_every_decision_is_in_the_index():
 @pytest.mark.parametrize(
     "page",
     [
-        *("README.md", "docs/adr/README.md", "docs/spec.md", "docs/strategies.md", "docs/settlement.md"),
+        *(
+            "README.md",
+            "docs/adr/README.md",
+            "docs/spec.md",
+            "docs/strategies.md",
+            "docs/settlement.md",
+            "docs/audit.md",
+        ),
         *("examples/digits/README.md", "examples/settlement/README.md"),
     ],
 )

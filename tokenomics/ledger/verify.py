@@ -45,6 +45,8 @@ class Verification:
     """The head of the last round read; empty when not even the genesis could be."""
     errors: list[str]
     """What is wrong and in which round, in order; at most `MAX_ERRORS`."""
+    log_errors: list[str]
+    """Those of them that concern the chain, the log's roots, the signatures and the checkpoint file."""
 
 
 def verify_ledger(path: Path, *, validator: str | None = None) -> Verification:
@@ -60,7 +62,13 @@ def verify_ledger(path: Path, *, validator: str | None = None) -> Verification:
     check = _Check(path=path, validator=validator)
     with check.noting(""):
         check.run()
-    return Verification(ok=not check.errors, rounds=check.n_rounds, head=check.head, errors=check.errors[:MAX_ERRORS])
+    return Verification(
+        ok=not check.errors,
+        rounds=check.n_rounds,
+        head=check.head,
+        errors=check.errors[:MAX_ERRORS],
+        log_errors=check.log_errors,
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,6 +78,7 @@ class _Check:
     path: Path
     validator: str | None
     errors: list[str] = field(default_factory=list)
+    log_errors: list[str] = field(default_factory=list)
     n_rounds: int = 0
     head: str = ""
     log: Log = field(default_factory=Log)
@@ -85,7 +94,11 @@ class _Check:
         try:
             yield
         except (TokenomicsError, OSError) as error:
-            self.errors.append(f"{where}{error}")
+            (self._log_error if where == "checkpoint: " else self.errors.append)(f"{where}{error}")
+
+    def _log_error(self, problem: str) -> None:
+        self.errors.append(problem)
+        self.log_errors.append(problem)
 
     def run(self) -> None:
         if not self.path.is_file():
@@ -109,9 +122,9 @@ class _Check:
             genesis = row.parse()
             tip = genesis_tip(genesis)
             if row.document.encode(errors="replace") != canonical_json(genesis.to_dict()) or row.head != tip.head:
-                self.errors.append(f"genesis: its head is {row.head:.64}, recomputed {tip.head}")
+                self._log_error(f"genesis: its head is {row.head:.64}, recomputed {tip.head}")
             if self.validator is not None and genesis.validator != self.validator:
-                self.errors.append(f"genesis: the validator is {genesis.validator}, not {self.validator}")
+                self._log_error(f"genesis: the validator is {genesis.validator}, not {self.validator}")
             self.log = Log([genesis_leaf(genesis)])
             self._check_signature(genesis, 0, tip.log_root, row.signature)
             roots = self._check_rounds(connection, genesis, tip, wanted=checkpoint.round if checkpoint else 0)
@@ -183,9 +196,9 @@ class _Check:
         self.errors += [f"{where}{problem}" for problem in invariant_problems(genesis, row, receipts, postings)]
         recomputed = head_of(tip.head, row, [one.leaf for one in receipts], [one.leaf for one in postings])
         if row.head != recomputed:
-            self.errors.append(f"{where}its head is {row.head}, but its content and the head before give {recomputed}")
+            self._log_error(f"{where}its head is {row.head}, but its content and the head before give {recomputed}")
         elif row.log_root != self.log.root and not self.log_differs:
-            self.errors.append(f"{where}its log root is {row.log_root}, but the log of all rounds has {self.log.root}")
+            self._log_error(f"{where}its log root is {row.log_root}, but the log of all rounds has {self.log.root}")
         self.log_differs = self.log_differs or row.log_root != self.log.root
 
     def _check_signature(self, genesis: Genesis, number: int, root: str, signature: str) -> None:
@@ -193,7 +206,7 @@ class _Check:
             tree = TreeHead(origin=origin_of(genesis), size=number + 1, root=root)
             checkpoint = Checkpoint.of(tree, validator=genesis.validator, signature=signature)
             if not checkpoint.verify(genesis.validator):
-                self.errors.append(f"round {number}: the signature isn't the validator's")
+                self._log_error(f"round {number}: the signature isn't the validator's")
 
     def _check_orphans(self, connection: Connection) -> None:
         for table in (schema.receipts, schema.postings):
@@ -204,15 +217,15 @@ class _Check:
         last = max(roots)
         if checkpoint is None:
             if last > 0:
-                self.errors.append(f"checkpoint: there is no sound {checkpoint_path(self.path)}: is the end missing?")
+                self._log_error(f"checkpoint: there is no sound {checkpoint_path(self.path)}: is the end missing?")
             return
         number = checkpoint.round
         if checkpoint.tree.origin != origin_of(genesis) or not checkpoint.verify(genesis.validator):
-            self.errors.append(f"checkpoint: that of round {number} isn't signed by the validator for this subnet")
+            self._log_error(f"checkpoint: that of round {number} isn't signed by the validator for this subnet")
         if number > last:
-            self.errors.append(f"round {number}: the checkpoint names it, but the ledger ends at round {last}")
+            self._log_error(f"round {number}: the checkpoint names it, but the ledger ends at round {last}")
         elif roots.get(number) != checkpoint.tree.root:
-            self.errors.append(f"round {number}: the checkpoint has another root, {checkpoint.tree.root}")
+            self._log_error(f"round {number}: the checkpoint has another root, {checkpoint.tree.root}")
 
 
 def _differences(recorded: list[Posting], expected: tuple[Posting, ...]) -> list[str]:
