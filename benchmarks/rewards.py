@@ -13,7 +13,7 @@ its cache. Prints a table a data split and a line a bar:
 - poison: at most 2 points of accuracy lost against the run of the honest alone.
 
 What does honest work under a false flag (a scaled update is clipped, a huge claim isn't looked at, leaked samples are
-trained on) is in the table and has no bar. All figures are means over the seeds. The exit status is 1 if a bar is missed.
+trained on) is in the table and has no bar. Figures are means over the seeds. The exit status is 1 if a bar is missed.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """Money: what a round may mint, who gets it, and the ledger that keeps it.
 
-This face is light. Keys are in `tokenomics.keys`, the ledger is in `tokenomics.ledger`, which alone needs SQLAlchemy.
+This face is light. Keys are in `tokenomics.keys`, the ledger is in `tokenomics.ledger`, which needs SQLAlchemy, and
+so do the statements drawn from it in `tokenomics.statement`.
 """
 
 from tokenomics.amount import Amount, Token

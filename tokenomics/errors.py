@@ -8,6 +8,7 @@ TokenomicsError                     root
 ├── WalletError                     a key or a key file that can't be made, read or trusted
 ├── CanonicalError                  a value that has no canonical bytes
 ├── SettlementError                 an address, a binding or a claim that can't be paid on a chain
+├── StatementError                  a statement of account that can't be made
 ├── ProofError                      a proof that can't be made, or a signed note that can't be written or read
 └── LedgerError                     the ledger refuses, or can't be read or written
     ├── LedgerCorruptError          the ledger's file isn't what its own checkpoint says it is
@@ -74,6 +75,12 @@ class SettlementError(TokenomicsError):
     """An address, a binding or a claim that can't be paid on a chain."""
 
     code = "tokenomics.settlement"
+
+
+class StatementError(TokenomicsError):
+    """A statement of account that can't be made: nobody's, of no time, or in a form that can't hold it."""
+
+    code = "tokenomics.statement"
 
 
 class LedgerError(TokenomicsError):

@@ -16,6 +16,7 @@ from subnet.cli import (
     score,
     settlement,
     simulate,
+    statement,
     strategies,
     verify,
     wallet,
@@ -52,6 +53,7 @@ app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)
 app.command("explain")(explain.explain)
 app.command("earnings")(earnings.earnings)
+app.command("statement")(statement.statement)
 app.add_typer(arena_group.app, name="arena")
 app.command("score")(score.score)
 app.command("audit")(audit.audit)

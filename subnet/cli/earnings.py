@@ -1,9 +1,9 @@
-"""`subnet earnings`: what is a participant's own, what is still pending and until when, and what strikes have cost."""
+"""`subnet earnings`: what is a participant's own, what is pending and until when, what strikes cost, what may come."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,38 +22,54 @@ def earnings(
     hotkey: Annotated[
         str, typer.Argument(metavar="[HOTKEY]", help="A participant's hotkey, or its first digits.  [default: all]")
     ] = "",
+    coldkey: Annotated[
+        str,
+        typer.Option(metavar="COLDKEY", help="All hotkeys that enrolled for this coldkey, or for its first digits."),
+    ] = "",
+    now: Annotated[
+        str,
+        typer.Option(metavar="TIME", help="Where the last 24 h, 7 d and 30 d end.  [default: the last settled round]"),
+    ] = "",
+    last: Annotated[int, typer.Option(min=1, max=10_000, help="How many rounds to list.")] = 10,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say what participants have earned: what is theirs, what is pending and until which round, what was voided."""
+    """Say what participants have earned: what is theirs, what is pending and until which round, what was voided.
+
+    For one hotkey or one coldkey also: the last 24 hours, 7 days and 30 days by the ledger's own clock; the last
+    rounds, what each paid and what came of it; and what the schedule would pay through the next halving at the share
+    of its last 20 rounds. Pay per GPU-hour needs a report of GPU time, which runs don't keep yet.
+    """
     from rich.console import Console
     from rich.table import Table
 
+    from subnet.cli.outlook import read_details
     from tokenomics import Amount
     from tokenomics.ledger import Ledger
 
+    if hotkey and coldkey:
+        raise RunError("a hotkey and a coldkey were given", remedy="give one of them")
     with Ledger.open(ledger_path(folder), read_only=True) as ledger:
         genesis, height = ledger.genesis, ledger.height
         pending = ledger.pending(until=height)
-        found = {name: one for name, one in ledger.earnings(until=height).items() if name.startswith(hotkey.lower())}
-    if hotkey and not found:
-        raise RunError(
-            f"no hotkey that begins with {hotkey!r} has been paid in {height} rounds",
-            remedy="leave it out to see everybody; `subnet explain` says why a round paid nothing",
+        everybody = ledger.earnings(until=height)
+        chosen = (
+            _of_coldkey(folder, coldkey) if coldkey else [name for name in everybody if name.startswith(hotkey.lower())]
         )
+        found = {name: everybody[name] for name in chosen if name in everybody}
+        if (hotkey or coldkey) and not found:
+            whose = f"of coldkey {coldkey[:12]}" if coldkey else f"that begins with {hotkey!r}"
+            raise RunError(
+                f"no hotkey {whose} has been paid in {height} rounds",
+                remedy="leave it out to see everybody; `subnet explain` says why a round paid nothing",
+            )
+        single = bool(coldkey) or (bool(hotkey) and len(found) == 1)
+        details = read_details(ledger, chosen, height=height, now=now) if single else None
     releases = {name: _releases(pending, name, vesting=genesis.vesting) for name in found}
     if json_output:
-        participants = [
-            {
-                "hotkey": name,
-                "vested": one.vested,
-                "pending": one.pending,
-                "voided": one.voided,
-                "releases": [{"round": number, "amount": amount} for number, amount in releases[name].items()],
-            }
-            for name, one in found.items()
-        ]
+        document = _document(found, releases)
         head = {"subnet": genesis.subnet, "unit": genesis.token.symbol, "decimals": genesis.token.decimals}
-        typer.echo(json.dumps({**head, "round": height, "vesting": genesis.vesting, "participants": participants}))
+        more = details.document(last) if details else {}
+        typer.echo(json.dumps({**head, "round": height, "vesting": genesis.vesting, "participants": document, **more}))
         return
     console = Console(highlight=False)
     console.print(earnings_table(found, genesis.token))
@@ -63,6 +79,8 @@ def earnings(
             table.add_row(str(number), str(Amount(amount, genesis.token)))
         console.print()
         console.print(table)
+    if details:
+        details.show(console, last)
     if genesis.vesting:
         console.print(f"\n[dim]pay is pending for {genesis.vesting} rounds; a strike voids all that is pending[/]")
 
@@ -77,6 +95,39 @@ def earnings_table(earnings: Mapping[str, "Earnings"], token: "Token") -> "Table
     for hotkey, one in sorted(earnings.items(), key=lambda item: (-item[1].paid, item[0])):
         table.add_row(hotkey[:12], *(str(Amount(units, token)) for units in (one.vested, one.pending, one.voided)))
     return table
+
+
+def _document(found: Mapping[str, "Earnings"], releases: Mapping[str, Mapping[int, int]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "hotkey": name,
+            "vested": one.vested,
+            "pending": one.pending,
+            "voided": one.voided,
+            "releases": [{"round": number, "amount": amount} for number, amount in releases[name].items()],
+        }
+        for name, one in found.items()
+    ]
+
+
+def _of_coldkey(folder: Path, prefix: str) -> list[str]:
+    """Return the hotkeys that enrolled for the one coldkey that begins so.
+
+    Raises:
+        RunError: no coldkey does, or several do.
+    """
+    from subnet.enrolments import Enrolments
+
+    run = folder.parent if folder.is_file() else folder
+    owners = Enrolments(run).coldkeys()
+    found = sorted({coldkey for coldkey in owners.values() if coldkey.startswith(prefix.lower())})
+    if len(found) != 1:
+        problem = f"begins {len(found)} coldkeys" if found else f"begins no coldkey of the {len(owners)} enrolments"
+        raise RunError(
+            f"{prefix!r:.80} {problem} in {run}",
+            remedy="give more digits" if found else "give a coldkey that a hotkey enrolled for, or the hotkey itself",
+        )
+    return [hotkey for hotkey, coldkey in owners.items() if coldkey == found[0]]
 
 
 def _releases(pending: "Pending", hotkey: str, *, vesting: int) -> dict[int, int]:

@@ -9,14 +9,14 @@ last global deltas and P_j the probes of j:
     m_ij = -<c r_i, grad L(w; P_j)>
     z_i  = (m_ii - mean over j of m_ij) / (s sqrt(1 + 1 / k)),   j over the k others, s their standard deviation
 
-What is public knowledge is taken off because it improves all probes alike but for chance, which hides training: so a
-replayed delta has a z of 0, and others on average. Over the last `probe_rounds` rounds in which a
-participant had probes the z's are summed and divided by the root of their number: independent standard scores stay one
-(Stouffer et al. 1949, "The American Soldier"). A round counts for at most `ROUND_LIMIT`, so that one honest round
-doesn't carry the others. Below `probe_z`, once there are so many rounds, a participant isn't training and earns nothing
-this round; before that it has grace, and is judged and paid by everything else. Its update stays in the aggregate if
-nothing else keeps it out: leaving it out changed neither pay nor accuracy by a measurable amount, and where a trained
-model leaves probes nothing to improve it would leave out everybody.
+What is public knowledge is taken off because it improves all probes alike but for chance, which hides training: a
+replayed delta has a z of 0, noise and copies have one of 0 on average. Over the last `probe_rounds` rounds in which a
+participant had probes and its update could be used, the z's are summed and divided by the root of their number:
+independent standard scores stay one (Stouffer et al. 1949, "The American Soldier"). A round counts for at most
+`ROUND_LIMIT`, so that one honest round doesn't carry the others. No more than `probe_z`, once there are so many rounds,
+and a participant isn't training and earns nothing this round; before that it has grace, and is judged and paid by
+everything else. Its update stays in the aggregate if nothing else keeps it out: leaving it out changed neither pay nor
+accuracy by a measurable amount, and where a trained model leaves probes nothing to improve it would leave out everyone.
 
 The cost is one gradient of so many samples a participant and round, and n x n dot products.
 

@@ -42,7 +42,7 @@ def test_help_names_every_command(subnet: CommandLine):
     done = subnet.run("--help")
     assert done.returncode == 0
     commands = ("demo", "simulate", "explain", "earnings", "emission", "strategies", "ledger", "verify", "settlement")
-    for command in (*commands, "wallet"):
+    for command in (*commands, "wallet", "statement"):
         assert re.search(rf"^\s+{command}\s", done.stdout, re.MULTILINE)
 
 

@@ -22,7 +22,8 @@ def test_every_key_of_the_spec_is_documented_in_its_section(section: str):
     documented = {key for cell in first_cells for key in re.findall(r"`(\w+)`", cell)}
     model = Spec.model_fields[section].annotation
     assert isinstance(model, type)
-    assert documented == set(model.model_fields)
+    stand_ins = {"preset"} if section == "token" else set()  # it stands for other keys, and is gone once read
+    assert documented == set(model.model_fields) | stand_ins
 
 
 def test_the_table_of_strategies_is_what_the_command_prints():

@@ -17,7 +17,7 @@ ADDRESSES = [checksum_address("0x" + digit * 40) for digit in "1234"]
 @pytest.fixture
 def played(game):
     """A game of three honest ones and a cheat that earns nothing, two rounds in."""
-    running = game("honest=3,unsigned=1")
+    running = game("honest=3,unsigned=1", scoring={"vesting": 0})
     running.play(2)
     return running
 

@@ -138,6 +138,7 @@ def seal(genesis: Genesis, tip: Tip, settlement: Settlement, pending: Pending, l
         Posting(position=position, account=account, kind=kind, amount=amount)
         for position, (account, kind, amount) in enumerate(movements)
     )
+    receipt_leaves, posting_leaves = [one.leaf for one in receipts], [one.leaf for one in postings]
     row = RoundRow(
         round=plan.round,
         era=plan.era,
@@ -151,13 +152,13 @@ def seal(genesis: Genesis, tip: Tip, settlement: Settlement, pending: Pending, l
         model_hash=settlement.model_hash,
         record_hash=settlement.record_hash,
         settled_at=settlement.settled_at,
-        receipts_root=merkle_root([entry_leaf(entry) for entry in receipts]),
-        postings_root=merkle_root([entry_leaf(posting) for posting in postings]),
+        receipts_root=merkle_root(receipt_leaves),
+        postings_root=merkle_root(posting_leaves),
         head=tip.head,
         log_root=tip.log_root,
         signature="",
     )
-    row = replace(row, head=head_of(tip.head, row, receipts, postings))
+    row = replace(row, head=head_of(tip.head, row, receipt_leaves, posting_leaves))
     row = replace(row, log_root=log.then(round_leaf(row)).root)
     problems = invariant_problems(genesis, row, receipts, postings)
     if problems:
@@ -165,21 +166,29 @@ def seal(genesis: Genesis, tip: Tip, settlement: Settlement, pending: Pending, l
     return SealedRound(row=row, receipts=receipts, postings=postings)
 
 
-def head_of(previous: str, row: RoundRow, receipts: Sequence[ReceiptEntry], postings: Sequence[Posting]) -> str:
-    """Return the link of the hash chain: the hash of a round's whole content and of the head before."""
-    content = {"previous": previous, **round_content(row, receipts, postings)}
-    return sha256_hex(b"flower-subnet/ledger-round/v3\x00" + canonical_json(content))
+def head_of(previous: str, row: RoundRow, receipts: Sequence[bytes], postings: Sequence[bytes]) -> str:
+    """Return the link of the hash chain: the hash of a round's whole content and of the head before.
 
-
-def entry_leaf(entry: ReceiptEntry | Posting) -> bytes:
-    """Return the leaf that stands for a receipt entry or a posting in its round's tree."""
-    return canonical_json(asdict(entry))
+    Args:
+        previous: the head before.
+        row: the round's; its own head, log root and signature aren't looked at.
+        receipts: the receipt entries' leaves, by hotkey.
+        postings: the postings' leaves, by position.
+    """
+    # the canonical bytes of {"postings": [...], "previous": ..., "receipts": [...], "round": {...}}
+    content = (b'{"postings":[', b",".join(postings), b'],"previous":"', previous.encode(), b'","receipts":[')
+    rest = (b",".join(receipts), b'],"round":', canonical_json(_row_content(row)), b"}")
+    return sha256_hex(b"flower-subnet/ledger-round/v3\x00" + b"".join((*content, *rest)))
 
 
 def round_content(row: RoundRow, receipts: Sequence[ReceiptEntry], postings: Sequence[Posting]) -> dict[str, Any]:
     """Return a round as plain data, without its head, log root and signature."""
-    fields = {name: value for name, value in asdict(row).items() if name not in {"head", "log_root", "signature"}}
-    return {"round": fields, "receipts": list(map(asdict, receipts)), "postings": list(map(asdict, postings))}
+    entries = {"receipts": list(map(asdict, receipts)), "postings": list(map(asdict, postings))}
+    return {"round": _row_content(row), **entries}
+
+
+def _row_content(row: RoundRow) -> dict[str, Any]:
+    return {name: value for name, value in asdict(row).items() if name not in {"head", "log_root", "signature"}}
 
 
 def invariant_problems(

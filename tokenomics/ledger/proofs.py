@@ -4,14 +4,13 @@ A proof is a plain JSON document. Checking it needs nothing but the validator's 
 `Ledger.key` gives it and the validator publishes it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from tokenomics.canonical import canonical_json
 from tokenomics.errors import CanonicalError, LedgerError, ProofError
 from tokenomics.ledger.log import leaf_fields
-from tokenomics.ledger.planning import entry_leaf
 from tokenomics.ledger.store import Ledger
 from tokenomics.ledger.vesting import PARTICIPANT_PREFIX, PENDING_PREFIX
 from tokenomics.merkle import consistency_proof, inclusion_proof, leaf_hash, verify_consistency, verify_inclusion
@@ -56,20 +55,23 @@ class GrowthFacts:
     """Rounds at the later one."""
 
 
-def prove_payment(ledger: Ledger, number: int, hotkey: str) -> dict[str, Any]:
+def prove_payment(ledger: Ledger, number: int, hotkey: str, *, leaves: Sequence[str] | None = None) -> dict[str, Any]:
     """Return the proof of what a round recorded of, and moved for, a participant.
 
     Args:
         ledger: to be read.
         number: a settled round.
         hotkey: who took part in it, or had pay released in it.
+        leaves: what `Ledger.leaf_hashes` gave up to a settled round, for many proofs against that round's checkpoint;
+            None for the last one.
 
     Raises:
         LedgerError: the round isn't settled, or has nothing of this hotkey.
     """
-    height = ledger.height
+    leaves = ledger.leaf_hashes(until=ledger.height) if leaves is None else leaves
+    height = len(leaves) - 1
     row = next((one for one in ledger.rounds(number) if one.round == number), None)
-    if row is None:
+    if row is None or number > height:
         raise LedgerError(f"round {number} isn't settled", remedy=f"name a round from 1 to {height}")
     entries, postings = ledger.receipts(number), ledger.postings(number)
     accounts = {f"{PENDING_PREFIX}{hotkey}", f"{PARTICIPANT_PREFIX}{hotkey}"}
@@ -77,15 +79,15 @@ def prove_payment(ledger: Ledger, number: int, hotkey: str) -> dict[str, Any]:
     moved = [place for place, one in enumerate(postings) if one.account in accounts]
     if not own and not moved:
         raise LedgerError(f"round {number} has nothing of {hotkey[:12]}", remedy="look for its rounds in the ledger")
-    receipt_hashes = [leaf_hash(entry_leaf(one)) for one in entries]
-    posting_hashes = [leaf_hash(entry_leaf(one)) for one in postings]
+    receipt_hashes = [leaf_hash(one.leaf) for one in entries]
+    posting_hashes = [leaf_hash(one.leaf) for one in postings]
     return {
         "format": PAYMENT,
         "version": 1,
         "hotkey": hotkey,
         "checkpoint": ledger.checkpoint_of(height).note,
         "round": leaf_fields(row),
-        "path": inclusion_proof(ledger.leaf_hashes(until=height), number),
+        "path": inclusion_proof(leaves, number),
         "receipt": _part(entries[own[0]], own[0], receipt_hashes) if own else None,
         "postings": [_part(postings[place], place, posting_hashes) for place in moved],
     }

@@ -1,6 +1,7 @@
 """What goes into the ledger and what comes out: plain records that check themselves."""
 
 from dataclasses import asdict, dataclass
+from json.encoder import encode_basestring
 from typing import Any, Final, Literal, Self
 
 from tokenomics._checks import check_hex, check_integer, check_text
@@ -154,6 +155,15 @@ class ReceiptEntry:
                 remedy="a strike earns nothing: give a score of 0",
             )
 
+    @property
+    def leaf(self) -> bytes:
+        """The entry's canonical bytes: what `canonical_json` gives of its fields, which are all checked and plain."""
+        struck = "true" if self.struck else "false"
+        return (
+            f'{{"hotkey":"{self.hotkey}","receipt_hash":"{self.receipt_hash}","score":{self.score},'
+            f'"status":"{self.status}","struck":{struck}}}'
+        ).encode()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
@@ -219,6 +229,12 @@ class Posting:
         check_text("account", self.account, max_length=160, error=LedgerError)
         check_text("kind", self.kind, max_length=32, error=LedgerError)
         check_integer("amount", self.amount, minimum=-(2**63), error=LedgerError)
+
+    @property
+    def leaf(self) -> bytes:
+        """The posting's canonical bytes: what `canonical_json` gives of its fields."""
+        account, kind = encode_basestring(self.account), encode_basestring(self.kind)
+        return f'{{"account":{account},"amount":{self.amount},"kind":{kind},"position":{self.position}}}'.encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,10 @@ from tokenomics.ledger.rows import (
     GenesisRow,
     read_balances,
     read_earnings,
+    read_entries,
     read_genesis,
+    read_hotkeys,
+    read_moved,
     read_pending,
     read_postings,
     read_receipts,
@@ -257,6 +260,21 @@ class Ledger:
         with transaction(self._engine, self.path) as connection:
             height = read_tip(connection, self.genesis).round
             return read_earnings(connection, height if until is None else min(until, height))
+
+    def hotkeys(self) -> list[str]:
+        """Return everybody who has a receipt, ascending."""
+        with transaction(self._engine, self.path) as connection:
+            return read_hotkeys(connection)
+
+    def moved(self, hotkey: str, *, until: int) -> list[tuple[int, Posting]]:
+        """Return a participant's postings up to round `until`, each with its round, in order."""
+        with transaction(self._engine, self.path) as connection:
+            return read_moved(connection, hotkey, until)
+
+    def entries(self, hotkey: str, *, until: int) -> dict[int, ReceiptEntry]:
+        """Return a participant's receipt entries up to round `until`, by round."""
+        with transaction(self._engine, self.path) as connection:
+            return read_entries(connection, hotkey, until)
 
     def payout(self, round: int, hotkey: str) -> Payout:  # noqa: A002 - the field's term
         """Return what came of what a settled round paid a participant: released, still pending, or voided."""

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +15,8 @@ from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path, read_check
 from tokenomics.ledger.connection import open_engine, transaction
 from tokenomics.ledger.integrity import schema_problems
 from tokenomics.ledger.log import Log, genesis_leaf, origin_of, round_leaf
-from tokenomics.ledger.planning import Tip, check_follows, genesis_tip, head_of, invariant_problems, seal
-from tokenomics.ledger.records import Genesis, Posting, RoundRow, Settlement
+from tokenomics.ledger.planning import SealedRound, Tip, check_follows, genesis_tip, head_of, invariant_problems, seal
+from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement
 from tokenomics.ledger.rows import (
     PAGE_SIZE,
     read_genesis,
@@ -156,13 +156,6 @@ class _Check:
         log, self.log = self.log, self.log.then(round_leaf(row))
         receipts = read_receipts(connection, row.round)
         postings = read_postings(connection, row.round)
-        self.errors += [f"{where}{problem}" for problem in invariant_problems(genesis, row, receipts, postings)]
-        recomputed = head_of(tip.head, row, receipts, postings)
-        if row.head != recomputed:
-            self._log_error(f"{where}its head is {row.head}, but its content and the head before give {recomputed}")
-        elif row.log_root != self.log.root and not self.log_differs:
-            self._log_error(f"{where}its log root is {row.log_root}, but the log of all rounds has {self.log.root}")
-        self.log_differs = self.log_differs or row.log_root != self.log.root
         self._check_signature(genesis, row.round, row.log_root, row.signature)
         settlement = Settlement(
             round=row.round,
@@ -176,14 +169,37 @@ class _Check:
         )
         with self.noting(where):
             check_follows(tip, settlement)
-        sealed = seal(genesis, tip, settlement, self.pending, log)
+        try:
+            sealed = seal(genesis, tip, settlement, self.pending, log)
+        except TokenomicsError:
+            self._check_hashes(genesis, tip, row, receipts, postings)
+            raise
         moved = [(posting.account, posting.kind, posting.amount) for posting in sealed.postings]
         self.pending = self.pending.after(row.round, moved, vesting=genesis.vesting)
+        whole = SealedRound(
+            row=replace(sealed.row, signature=row.signature), receipts=tuple(receipts), postings=tuple(postings)
+        )
+        if whole == replace(sealed, row=row):
+            return  # row, receipts and postings are those that genesis, scores and the rounds before give
+        self._check_hashes(genesis, tip, row, receipts, postings)
         for name in ("era", "emission", "minted", "unminted", "supply", "receipts_root", "postings_root"):
             recorded, expected = getattr(row, name), getattr(sealed.row, name)
             if recorded != expected:
                 self.errors.append(f"{where}{name} is {recorded}, recomputed {expected}")
         self.errors += [f"{where}{problem}" for problem in _differences(postings, sealed.postings)]
+
+    def _check_hashes(
+        self, genesis: Genesis, tip: Tip, row: RoundRow, receipts: list[ReceiptEntry], postings: list[Posting]
+    ) -> None:
+        """Say which rules a round breaks, and which of its hashes aren't those of its content."""
+        where = f"round {row.round}: "
+        self.errors += [f"{where}{problem}" for problem in invariant_problems(genesis, row, receipts, postings)]
+        recomputed = head_of(tip.head, row, [one.leaf for one in receipts], [one.leaf for one in postings])
+        if row.head != recomputed:
+            self._log_error(f"{where}its head is {row.head}, but its content and the head before give {recomputed}")
+        elif row.log_root != self.log.root and not self.log_differs:
+            self._log_error(f"{where}its log root is {row.log_root}, but the log of all rounds has {self.log.root}")
+        self.log_differs = self.log_differs or row.log_root != self.log.root
 
     def _check_signature(self, genesis: Genesis, number: int, root: str, signature: str) -> None:
         with self.noting(f"round {number}: "):

@@ -18,7 +18,7 @@ from clients.contribution import Envelope
 from clients.errors import ContributionError
 from subnet.audit import audit
 from tokenomics.ledger.log import round_leaf
-from tokenomics.ledger.planning import SealedRound, entry_leaf, head_of, seal
+from tokenomics.ledger.planning import SealedRound, head_of, seal
 from tokenomics.merkle import merkle_root
 
 CAST = "honest=4,copycat=1,forged=1,nan=1"
@@ -126,8 +126,10 @@ def move_money(patch, victim):
         loses = next(one.position for one in honest.postings if one.account.startswith("validator:"))
         moved = {gains: 1, loses: -1}
         postings = tuple(replace(one, amount=one.amount + moved.get(one.position, 0)) for one in honest.postings)
-        row = replace(honest.row, postings_root=merkle_root([entry_leaf(one) for one in postings]))
-        row = replace(row, head=head_of(tip.head, row, honest.receipts, postings))
+        row = replace(honest.row, postings_root=merkle_root([one.leaf for one in postings]))
+        row = replace(
+            row, head=head_of(tip.head, row, *([one.leaf for one in part] for part in (honest.receipts, postings)))
+        )
         row = replace(row, log_root=log.then(round_leaf(row)).root)
         return SealedRound(row=row, receipts=honest.receipts, postings=postings)
 

@@ -6,20 +6,24 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import event
 
 from tokenomics import HeightSchedule, Shares, SupplySchedule, divide_round
+from tokenomics.canonical import canonical_json, sha256_hex
 from tokenomics.errors import AmountError, LedgerConflictError, LedgerCorruptError, LedgerError
 from tokenomics.keys import Keypair
 from tokenomics.ledger import (
     Checkpoint,
     Genesis,
     Ledger,
+    Posting,
     ReceiptEntry,
     checkpoint_path,
     connection,
@@ -28,6 +32,7 @@ from tokenomics.ledger import (
     store,
     verify_ledger,
 )
+from tokenomics.ledger.planning import genesis_tip, round_content
 from tokenomics.merkle import root_of_hashes
 from tokenomics.note import TreeHead
 
@@ -460,3 +465,36 @@ def test_a_ledger_with_a_strange_path_is_one_like_any_other(
     Ledger.create(path, make_genesis(), validator).close()
     assert path in tmp_path.iterdir()
     assert verify_ledger(path).ok
+
+
+@given(
+    account=st.text(
+        st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp", "Cn", "Co", "Cf"]), min_size=1, max_size=20
+    ),
+    amount=st.integers(-(2**63), 2**63 - 1),
+    struck=st.booleans(),
+)
+def test_leaves_are_the_canonical_bytes(account: str, amount: int, struck: bool) -> None:
+    """What is written by hand for speed is what `canonical_json` gives, quotes and backslashes included."""
+    if account.isprintable():
+        posting = Posting(position=3, account=account, kind='a"\\b', amount=amount)
+        assert posting.leaf == canonical_json(asdict(posting))
+    entry = ReceiptEntry(
+        hotkey="ab" * 32,
+        receipt_hash="cd" * 32,
+        status="accepted",
+        score=abs(amount) // 2 * (not struck),
+        struck=struck,
+    )
+    assert entry.leaf == canonical_json(asdict(entry))
+
+
+def test_the_head_is_the_hash_of_the_canonical_content(path: Path) -> None:
+    """A round's head, put together from leaves, is that of its content as one canonical document."""
+    with Ledger.open(path, read_only=True) as ledger:
+        previous = genesis_tip(ledger.genesis).head
+        for row in ledger.rounds():
+            content = round_content(row, ledger.receipts(row.round), ledger.postings(row.round))
+            document = canonical_json({"previous": previous, **content})
+            assert row.head == sha256_hex(b"flower-subnet/ledger-round/v3\x00" + document)
+            previous = row.head

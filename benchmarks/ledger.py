@@ -1,0 +1,157 @@
+"""What the ledger costs: settling beside the bare inserts of the same rows, verifying beside reading and hashing.
+
+`python -m benchmarks.ledger [--payments 1000] [--rounds 100] [--vesting 20] [--repeat 5]`
+
+The bare inserts go by plain sqlite3 into tables of the same columns without triggers, in one transaction, with the same
+durability (WAL, synchronous=FULL); they and a settlement take turns, and the medians are compared. Reading and hashing
+is one pass over all rows by plain sqlite3, each row as JSON into one SHA-256. Bars: settling at least half as fast as
+the bare inserts, verifying in less than 3 times the time of reading and hashing. The exit status is 1 if one is missed.
+"""
+
+# ruff: noqa: S608 - the statements are put together from this file's own constants
+
+import argparse
+import contextlib
+import hashlib
+import json
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tokenomics import HeightSchedule, Shares, Token
+from tokenomics.keys import Keypair
+from tokenomics.ledger import Genesis, Ledger, ReceiptEntry, Settlement, verify_ledger
+
+SIGNER = Keypair.from_seed(bytes(32))
+TABLES = ("rounds", "receipts", "postings")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit status."""
+    wanted = _parser().parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="ledger-bench-") as folder:
+        path = Path(folder) / "ledger.sqlite"
+        settled, bare = settle(path, wanted.payments, wanted.rounds, vesting=wanted.vesting)
+        ratio = statistics.median(bare) / statistics.median(settled)
+        print(
+            f"settling {wanted.payments:,} payments, vesting {wanted.vesting}: {1e3 * statistics.median(settled):.1f}"
+            f" ms; bare inserts of the same rows {1e3 * statistics.median(bare):.1f} ms: {ratio:.2f} as fast, .5 wanted"
+        )
+        verified = [_timed(lambda: _sound(path)) for _ in range(wanted.repeat)]
+        hashed = [_timed(lambda: read_and_hash(path)) for _ in range(wanted.repeat)]
+        times = min(verified) / min(hashed)
+        print(
+            f"verifying {wanted.rounds * wanted.payments:,} payments: {min(verified):.2f} s; reading and hashing their"
+            f" rows {min(hashed):.2f} s: {times:.2f} times, less than 3 wanted"
+        )
+    return 0 if ratio >= 0.5 and times < 3 else 1
+
+
+def settle(path: Path, n_payments: int, n_rounds: int, *, vesting: int) -> tuple[list[float], list[float]]:
+    """Settle rounds, and insert the same rows bare after each; returns the seconds of both."""
+    settled, bare = [], []
+    hotkeys = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(n_payments)]
+    plain = path.with_name("bare.sqlite")
+    with (
+        Ledger.create(path, _genesis(vesting), SIGNER) as ledger,
+        contextlib.closing(sqlite3.connect(path)) as source,
+        contextlib.closing(sqlite3.connect(plain)) as target,
+    ):
+        _prepare(source, target)
+        for number in range(1, n_rounds + 1):
+            settlement = _settlement(number, hotkeys)
+            settled.append(_timed(lambda one=settlement: ledger.settle(one, SIGNER)))
+            rows = {
+                table: source.execute(f"SELECT * FROM {table} WHERE round = ?", (number,)).fetchall()
+                for table in TABLES
+            }
+            bare.append(_timed(lambda all_rows=rows: _insert(target, all_rows)))
+    return settled, bare
+
+
+def read_and_hash(path: Path) -> str:
+    """Read every row by plain sqlite3 and hash it."""
+    digest = hashlib.sha256()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for table in TABLES:
+            for row in connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2"):
+                digest.update(json.dumps(row).encode())
+    return digest.hexdigest()
+
+
+def _prepare(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Give the bare file the ledger's tables and durability, but neither triggers nor foreign keys."""
+    target.execute("PRAGMA journal_mode=WAL")
+    target.execute("PRAGMA synchronous=FULL")
+    for table in TABLES:
+        (sql,) = source.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+        target.execute(sql)
+    target.commit()
+
+
+def _insert(target: sqlite3.Connection, rows: dict[str, list[tuple[object, ...]]]) -> None:
+    with target:
+        for table, found in rows.items():
+            marks = ", ".join("?" * len(found[0]))
+            target.executemany(f"INSERT INTO {table} VALUES ({marks})", found)
+
+
+def _sound(path: Path) -> None:
+    found = verify_ledger(path)
+    assert found.ok, found.errors
+
+
+def _genesis(vesting: int) -> Genesis:
+    return Genesis(
+        subnet="bench",
+        spec_hash="00" * 32,
+        validator=SIGNER.public,
+        owner="owner",
+        token=Token("BEN"),
+        schedule=HeightSchedule(subsidy=10**12, interval=1000),
+        shares=Shares(),
+        vesting=vesting,
+        model_hash="00" * 32,
+        validation_root="00" * 32,
+        created_at=0,
+    )
+
+
+def _settlement(number: int, hotkeys: Sequence[str]) -> Settlement:
+    entries = tuple(
+        ReceiptEntry(hotkey=hotkey, receipt_hash=hotkey, status="accepted", score=1 + place, struck=False)
+        for place, hotkey in enumerate(hotkeys)
+    )
+    return Settlement(
+        round=number,
+        base_hash="00" * 32,
+        model_hash="00" * 32,
+        record_hash="00" * 32,
+        settled_at=number,
+        entries=entries,
+        unpaid_score=0,
+        pays=True,
+    )
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="benchmarks.ledger", description=__doc__.partition("\n")[0])
+    parser.add_argument("--payments", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--vesting", type=int, default=20)
+    parser.add_argument("--repeat", type=int, default=3)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""`python -m subnet`: the command line."""
+
+from subnet.cli import main
+
+main()

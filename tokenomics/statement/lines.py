@@ -1,0 +1,100 @@
+"""A statement's lines: each credit, release and void of one participant, from the ledger's postings."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final, Literal, TypeAlias
+
+from tokenomics.errors import LedgerCorruptError
+from tokenomics.ledger import Posting
+from tokenomics.ledger.vesting import PENDING_PREFIX
+
+LineKind: TypeAlias = Literal["credit", "release", "void"]
+"""`credit`: a round's pay. `release`: pending pay that became the participant's own. `void`: lost to a strike."""
+
+_KINDS: Final[dict[str, LineKind]] = {"emission": "credit", "release": "release", "void": "void"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """What a participant has, in base units."""
+
+    vested: int = 0
+    """Its own."""
+    pending: int = 0
+    """Not yet released; a strike would void it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One movement of a participant's money. Amounts are base units."""
+
+    round: int
+    """The round whose settlement moved it."""
+    settled_at: int
+    """When that was: Unix time in seconds."""
+    kind: LineKind
+    vested: int
+    """By how much what is vested changed."""
+    pending: int
+    """By how much what is pending changed; a release moves the same from pending to vested."""
+    earned_in: int | None
+    """The round that paid it; None for a void, which can be the pay of many rounds."""
+    receipt_hash: str
+    """Of the receipt that says why: of the round that paid, or of the strike."""
+
+    @property
+    def amount(self) -> int:
+        """How much was moved; above 0."""
+        return max(abs(self.vested), abs(self.pending))
+
+    def after(self, balance: Balance) -> Balance:
+        """Return what a balance is after this line."""
+        return Balance(vested=balance.vested + self.vested, pending=balance.pending + self.pending)
+
+
+def lines_of(
+    moved: Iterable[tuple[int, Posting]],
+    *,
+    settled_at: Mapping[int, int],
+    receipt_hashes: Mapping[int, str],
+    vesting: int,
+) -> list[Line]:
+    """Return a participant's lines, in the order in which the ledger moved the money.
+
+    Args:
+        moved: all of its postings with their rounds, in order, as `Ledger.moved` gives them.
+        settled_at: when each round was settled: Unix time in seconds.
+        receipt_hashes: of its receipts, by round.
+        vesting: rounds for which pay is pending.
+
+    Raises:
+        LedgerCorruptError: a posting is of a kind that participants don't have, or pay has no receipt.
+    """
+    lines = []
+    for (number, kind), postings in groupby(moved, key=lambda one: (one[0], one[1].kind)):
+        if kind not in _KINDS:
+            raise LedgerCorruptError(
+                f"round {number} has a posting of kind {kind!r:.40}", remedy="see `subnet ledger verify`"
+            )
+        changes = {"vested": 0, "pending": 0}
+        for _, posting in postings:
+            changes["pending" if posting.account.startswith(PENDING_PREFIX) else "vested"] += posting.amount
+        earned_in = {"emission": number, "release": number - vesting}.get(kind)
+        explained_in = number if earned_in is None else earned_in
+        if explained_in not in receipt_hashes:
+            raise LedgerCorruptError(
+                f"round {number} moved pay of round {explained_in}, which has no receipt for it",
+                remedy="see `subnet ledger verify`",
+            )
+        lines.append(
+            Line(
+                round=number,
+                settled_at=settled_at[number],
+                kind=_KINDS[kind],
+                earned_in=earned_in,
+                receipt_hash=receipt_hashes[explained_in],
+                **changes,
+            )
+        )
+    return lines
