@@ -125,12 +125,11 @@ def _remarks(result: Mapping[str, Any]) -> list[str]:
     lines = [f"rounds {first} to {last} recomputed" if last >= first else "no round is settled yet"]
     if result["history_from_receipts"]:
         lines[0] += f"; what happened before round {first} was taken from the receipts"
-    if result["models"]:
-        lines.append(
-            f"{result['models_exact']} of {result['models']} models came out bit for bit, so everything has to"
-            if result["exact"]
-            else f"no model came out bit for bit: another kind of machine, so numbers may be {result['tolerance']} off"
-        )
+    scores = next(one["checked"] for one in result["layers"] if one["layer"] == "scores")
+    if scores:
+        came = f"{result['models_exact']} of {result['models']} models and {result['scores_exact']} of {scores} scores"
+        off = f"so this is another kind of machine: numbers may be {result['tolerance']} off"
+        lines.append(f"{came} came out bit for bit, {'so everything has to' if result['exact'] else off}")
     if result["not_kept"]:
         what = ", ".join(f"{count} {reason}" for reason, count in result["not_kept"].items())
         lines.append(f"taken on the validator's word, since there was nothing to keep: {what}")

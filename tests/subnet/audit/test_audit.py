@@ -11,6 +11,7 @@ import subnet.round
 from subnet.audit import LAYERS, Claims, audit
 from subnet.errors import RunError
 from subnet.receipts import acknowledge
+from subnet.scoring.objective import Objective
 from tokenomics.keys import Keypair
 from tokenomics.ledger import Checkpoint, checkpoint_path
 from tokenomics.note import TreeHead, VerifierKey
@@ -180,6 +181,19 @@ def test_on_another_kind_of_machine_numbers_agree_within_the_tolerance(season, a
     assert report.to_json()["tolerance"] == 1e-3
     monkeypatch.setattr(subnet.round, "aggregate", off_by(1e-1))
     assert audit(season.fixture.store.root, [app_dir]).first.layer == "aggregate"
+
+
+def test_another_machines_gradients_are_no_accusation_even_where_its_models_are_the_same(season, app_dir, monkeypatch):
+    """Sums of stored updates have the same bits on many machines, gradients don't."""
+    real = Objective.gradient
+    monkeypatch.setattr(Objective, "gradient", lambda *args: real(*args) * (1 + 3e-7))
+    report = audit(season.fixture.store.root, [app_dir])
+    assert report.ok
+    assert not report.exact
+    assert report.n_models_exact == 4
+    assert report.tallies["scores"].near > report.tallies["scores"].checked / 2
+    monkeypatch.setattr(Objective, "gradient", lambda *args: real(*args) * (1 + 1e-2))
+    assert audit(season.fixture.store.root, [app_dir]).first.layer == "scores"
 
 
 def test_the_report_is_json(season, app_dir):

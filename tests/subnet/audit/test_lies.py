@@ -128,7 +128,7 @@ def move_money(patch, victim):
         postings = tuple(replace(one, amount=one.amount + moved.get(one.position, 0)) for one in honest.postings)
         row = replace(honest.row, postings_root=merkle_root([one.leaf for one in postings]))
         row = replace(
-            row, head=head_of(tip.head, row, [one.leaf for one in honest.receipts], [one.leaf for one in postings])
+            row, head=head_of(tip.head, row, *([one.leaf for one in part] for part in (honest.receipts, postings)))
         )
         row = replace(row, log_root=log.then(round_leaf(row)).root)
         return SealedRound(row=row, receipts=honest.receipts, postings=postings)

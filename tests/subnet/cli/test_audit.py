@@ -49,7 +49,7 @@ def test_an_honest_run_has_a_table_of_all_layers_and_exit_code_0(command, season
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert [line.split()[0] for line in lines[1 : 1 + len(LAYERS)]] == list(LAYERS)
-    assert "4 of 4 models came out bit for bit" in out
+    assert "4 of 4 models and 32 of 32 scores came out bit for bit, so everything has to" in out
     assert "taken on the validator's word, since there was nothing to keep: 4 failed, 4 unsigned" in out
     assert lines[-1] == "everything that was checked agrees"
 
