@@ -2,27 +2,19 @@
 
 import json
 import shutil
-import sys
+from functools import partial
 
 import pytest
 
 from subnet.audit import LAYERS
-from subnet.cli import main
 from subnet.receipts import acknowledge
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
+def command(command, monkeypatch):
     """Runs `subnet audit ...` in this process; gives exit code, output and error stream."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["subnet", "audit", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "100")
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capsys.readouterr()
-
-    return run
+    monkeypatch.setenv("COLUMNS", "100")
+    return partial(command, "audit")
 
 
 @pytest.fixture

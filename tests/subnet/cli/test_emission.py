@@ -1,27 +1,17 @@
 """`subnet emission`: a schedule's eras from a spec, and from where a run is."""
 
 import json
-import sys
+from functools import partial
 
 import pytest
-
-from subnet.cli import main
 
 BITCOIN = '[subnet]\nname = "b"\ntask = "a.b:C"\n[token]\nsymbol = "BTC"\npreset = "bitcoin"\n'
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
+def command(command):
     """Runs `subnet emission ...` in this process; gives exit code, output and error stream."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["subnet", "emission", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "80")
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capsys.readouterr()
-
-    return run
+    return partial(command, "emission")
 
 
 @pytest.fixture

@@ -2,27 +2,18 @@
 
 import json
 import shutil
-import sys
+from functools import partial
 
 import pytest
 
-from subnet.cli import main
 from subnet.report import report
 from subnet.scoring.registry import SCORERS
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
+def command(command):
     """Runs `subnet score ...` in this process; gives exit code, output and error stream."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["subnet", "score", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "80")
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capsys.readouterr()
-
-    return run
+    return partial(command, "score")
 
 
 @pytest.fixture

@@ -1,30 +1,15 @@
 """`subnet wallet bind-evm` and `subnet settlement`: from a wallet to a claim."""
 
 import json
-import sys
 
 import pytest
 
 from clients.seeds import seed_bytes
-from subnet.cli import main
 from tokenomics import _keyfile
 from tokenomics.keys import Wallet
 from tokenomics.settlement import ClaimTree, claim_call, post_root_call, verify_claim
 
 ADDRESS = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs `subnet ...` in this process; gives exit code, output and error stream."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["subnet", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

@@ -9,25 +9,11 @@ import pypdfium2
 import pytest
 from beancount import loader
 
-from subnet.cli import main
 from subnet.enrolments import Enrolments
 from tokenomics import Amount
 
 CAST = "honest=4,on_off_poison:100=1"
 """Honest for four rounds and paid as that, then a reversed update of a hundred times the size: struck in round 5."""
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs `subnet ...` in this process; gives exit code, output and error stream."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["subnet", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture(scope="module")

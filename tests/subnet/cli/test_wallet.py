@@ -1,27 +1,19 @@
 """`subnet wallet`: made, shown, restored, rotated, and used to sign."""
 
 import json
-import sys
+from functools import partial
 
 import pytest
 
-from subnet.cli import main
 from tokenomics import _keyfile
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
+def command(command, monkeypatch):
     """Runs `subnet wallet ...` in this process; gives exit code, output and error stream."""
     monkeypatch.setattr(_keyfile, "SCRYPT", {"n": 16, "r": 8, "p": 1})
     monkeypatch.setenv("SUBNET_WALLET_PASSWORD", "pass")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["subnet", "wallet", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capsys.readouterr()
-
-    return run
+    return partial(command, "wallet")
 
 
 def test_a_lost_wallet_comes_back(command, tmp_path, monkeypatch):
