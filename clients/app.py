@@ -161,8 +161,9 @@ class WalletNode:
     """A real node: its hotkey from its wallet and its data as its `--node-config` says.
 
     Node configuration: `wallet` (path of a wallet made by `subnet wallet new`, required), `device` (`cpu`, `cuda`,
-    ...; default the GPU where there is one), and either what the task's `participant_data` reads or `partition-id`
-    with `num-partitions`, which takes that shard of the task's own training data. Without a wallet, a run that sets
+    ...; default the GPU where there is one), `state` (folder in which the validator's acknowledgements are kept;
+    default the wallet's), and either what the task's `participant_data` reads or `partition-id` with
+    `num-partitions`, which takes that shard of the task's own training data. Without a wallet, a run that sets
     `simulated-wallets` lets the node take a throwaway key that everyone knows.
     """
 
@@ -186,6 +187,7 @@ class WalletNode:
             draw=lambda _: _fresh_generator(),
             device=torch.device(device),
             n_probes=self.n_probes,
+            state=_state_folder(context),
         )
 
     def _hotkey(self, context: Context) -> Hotkey:
@@ -211,6 +213,15 @@ class WalletNode:
             )
         shards = _shards(task, n_shards, "iid", 0)
         return _training_data(task).take(shards[index])
+
+
+def _state_folder(context: Context) -> Path | None:
+    """Return where a node may keep something: in `state`, or in its wallet's folder; a throwaway wallet has neither."""
+    state, wallet = (context.node_config.get(name) for name in ("state", "wallet"))
+    if state or not wallet:
+        return Path(str(state)).expanduser() if state else None
+    path = Path(str(wallet)).expanduser()
+    return path if path.is_dir() else path.parent
 
 
 def _fresh_generator() -> torch.Generator:

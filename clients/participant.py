@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from clients import probes, weights
+from clients import acknowledgements, probes, weights
 from clients.attacks import Attack
 from clients.behaviour import Behaviour, View
 from clients.contribution import Contribution, Enrolment, Envelope, Signed, sign_enrolment, sign_envelope
@@ -63,6 +63,7 @@ class Participant:
         behaviour: what it does with its update; `Behaviour()` is honest.
         device: where it trains; the CPU when None.
         n_probes: the most probe samples a round that the spec lets the validator send.
+        state: folder in which it keeps what validators acknowledge; nothing is kept when None.
         models: folder of the published models by hash, for behaviours that use public history; None on a real node.
         leaks: what else a behaviour may know; None on a real node.
     """
@@ -76,6 +77,7 @@ class Participant:
     behaviour: Behaviour = field(default_factory=Behaviour)
     device: torch.device | None = None
     n_probes: int = 0
+    state: Path | None = None
     models: Path | None = None
     leaks: Leaks | None = None
 
@@ -111,6 +113,9 @@ class Participant:
                 allow.
         """
         self._check_subnet(instruction.subnet)
+        if self.state is not None:
+            word, validator = instruction.acknowledgement, instruction.validator
+            acknowledgements.keep(self.state, word, validator=validator, hotkey=self.hotkey.keypair.public)
         base = self._read_base(instruction, base_bytes)
         assigned = None
         if probe_bytes is not None:

@@ -33,7 +33,7 @@ class Instruction(BaseModel):
     history: tuple[Hex32, ...] = ()
     """Hashes of the models that came before `base_hash`, newest first: public knowledge."""
     acknowledgement: str = ""
-    """The validator's signed word (JSON) on what it received from this participant last, and what became of it."""
+    """The validator's signed word (`clients.acknowledgements`) on what it received from this participant last."""
 
 
 def instruction_record(instruction: Instruction, base: bytes, *, probes: bytes | None = None) -> RecordDict:

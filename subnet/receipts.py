@@ -3,15 +3,15 @@
 A receipt is a plain JSON document, stored under its hash, and the hash is in the ledger. `explain` puts it in words.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from clients.acknowledgements import DOMAIN
 from subnet.advice import what_to_change
 from subnet.scoring.payable import SCORE_UNIT
 from tokenomics import Amount, Token
 from tokenomics.canonical import canonical_json
-from tokenomics.keys import Keypair, verify
+from tokenomics.keys import Keypair
 from tokenomics.ledger import Payout
 
 Receipt = dict[str, Any]
@@ -64,34 +64,22 @@ PAYOUT: Mapping[str, str] = {
 """What can come of a reward, in words."""
 
 
-def acknowledge(validator: Keypair, receipt: Receipt) -> str:
+def acknowledge(validator: Keypair, receipt: Receipt, *, log: str, log_root: str) -> str:
     """Return the validator's signed word on what it received from a participant and what became of it.
 
+    Args:
+        validator: its key.
+        receipt: of the participant.
+        log: the name of the ledger's log.
+        log_root: root of the log that ends with the receipt's round, so that the word is one on all that happened.
+
     Returns:
-        JSON of `document` (itself JSON) and `signature`, under the domain `acknowledgement`.
+        JSON of `document` (itself JSON) and `signature`, as `clients.acknowledgements` reads it.
     """
     told = ("subnet", "round", "hotkey", "contribution", "status", "reason", "zero_because", "reward")
-    document = canonical_json({name: receipt[name] for name in told})
-    signed = {"document": document.decode(), "signature": validator.sign("acknowledgement", document)}
+    document = canonical_json({name: receipt[name] for name in told} | {"log": log, "log_root": log_root})
+    signed = {"document": document.decode(), "signature": validator.sign(DOMAIN, document)}
     return canonical_json(signed).decode()
-
-
-def read_acknowledgement(word: str, validator: str) -> Receipt | None:
-    """Return what a validator acknowledged, or None where it isn't its signed word.
-
-    Args:
-        word: as `acknowledge` returns it, from anyone.
-        validator: its hotkey, 64 hexadecimal digits.
-    """
-    try:
-        signed = json.loads(word)
-        document, signature = signed["document"].encode(), str(signed["signature"])
-    except (ValueError, TypeError, LookupError, AttributeError):
-        return None
-    if not verify(public=validator, domain="acknowledgement", message=document, signature=signature):
-        return None
-    told: Receipt = json.loads(document)
-    return told
 
 
 def explain(receipt: Receipt, token: Token, payout: Payout | None = None) -> list[tuple[str, str]]:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from clients.task import Examples, load_task
 from subnet.assign import divide
+from subnet.entropy import SystemEntropy
 from subnet.errors import RunError, SpecError
-from subnet.run import SystemEntropy, leaves
+from subnet.run import leaves
 from subnet.run_files import LEDGER_NAME
 from subnet.scoring import registry
 from subnet.scoring.objective import Objective

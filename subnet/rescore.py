@@ -235,6 +235,7 @@ def first_state(fixture: Fixture) -> State:
         history=History(),
         val_loss=0.0,
         val_accuracy=None,
+        nonce_commitment=fixture.ledger.genesis.nonce_commitment,
         acknowledgements={},
     )
 

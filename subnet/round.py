@@ -20,7 +20,9 @@ from subnet.assign import deal
 from subnet.assign import hands as hands_of
 from subnet.collect import Asked, Reply, send
 from subnet.collect import collect as collect_replies
+from subnet.errors import RunError
 from subnet.judge import Aggregated, Scored, Verdict
+from subnet.run_files import NONCES_NAME
 from subnet.scoring import outliers, slices, strikes
 from subnet.scoring import probes as training
 from subnet.scoring.base import Field
@@ -80,9 +82,13 @@ def work_out(fixture: Fixture, state: State, opened: Opened, replies: Sequence[R
 
 
 def open_round(fixture: Fixture, state: State, grid: Grid, participants: dict[str, int]) -> tuple[Opened, Sent]:
-    """Commit to a nonce, deal the probes, and send everyone the base model."""
+    """Take the nonce that the ledger has committed to, deal the probes, and send everyone the base model.
+
+    Raises:
+        RunError: the nonce isn't that one.
+    """
     number = state.round + 1
-    nonce = fixture.entropy.nonce(number)
+    nonce = _committed_nonce(fixture, state)
     base = fixture.store.get("models", state.models[0])
     deadline_s = fixture.spec.rounds.deadline_s
     dealt = deal(
@@ -104,7 +110,7 @@ def open_round(fixture: Fixture, state: State, grid: Grid, participants: dict[st
             round=number,
             base_hash=state.models[0],
             validator=fixture.keypair.public,
-            nonce_commitment=draw.commitment(nonce),
+            nonce_commitment=state.nonce_commitment,
             deadline_s=deadline_s,
             history=state.models[1 : 1 + fixture.spec.scoring.history],
             acknowledgement=state.acknowledgements.get(hotkey, ""),
@@ -121,7 +127,9 @@ def open_round(fixture: Fixture, state: State, grid: Grid, participants: dict[st
             undelivered.append(question)
         else:
             asked[grid_id] = question
-    return Opened(round=number, nonce=nonce, deal=dealt), Sent(asked=asked, undelivered=tuple(undelivered))
+    next_commitment = draw.commitment(fixture.entropy.nonce(number + 1))
+    opened = Opened(round=number, nonce=nonce, next_commitment=next_commitment, deal=dealt)
+    return opened, Sent(asked=asked, undelivered=tuple(undelivered))
 
 
 def collect(fixture: Fixture, sent: Sent, grid: Grid, on_reply: Callable[[int, int], None]) -> list[Reply]:
@@ -182,6 +190,19 @@ def accept(fixture: Fixture, state: State, aggregated: Aggregated) -> Verdict:
         why = f"validation loss {loss:.4f} is above {limit:.4f}, the base's {state.val_loss:.4f} with tolerance"
         return Verdict(accepted=False, loss=loss, accuracy=accuracy, why=why)
     return Verdict(accepted=True, loss=loss, accuracy=accuracy, why="")
+
+
+def _committed_nonce(fixture: Fixture, state: State) -> str:
+    """Return the next round's nonce, after holding it to the commitment: nobody draws again, crash or not."""
+    number = state.round + 1
+    nonce = fixture.entropy.nonce(number)
+    if draw.commitment(nonce) != state.nonce_commitment:
+        raise RunError(
+            f"the nonce of round {number} hashes to {draw.commitment(nonce)[:12]}, and the ledger has committed to "
+            f"{state.nonce_commitment[:12]}",
+            remedy=f"restore {NONCES_NAME} of this run from the validator's own backup",
+        )
+    return nonce
 
 
 def _expected(fixture: Fixture, state: State) -> Expected:

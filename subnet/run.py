@@ -3,10 +3,8 @@
 import fcntl
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,8 @@ import torch
 from torch import Tensor
 
 from clients import weights
-from clients.seeds import seed_bytes
 from clients.task import Examples, Task
+from subnet import draw
 from subnet.assign import divide
 from subnet.errors import RunError, SpecError
 from subnet.run_files import LEDGER_NAME, PLAN_NAME
@@ -31,49 +29,6 @@ from tokenomics.ledger import Genesis, Ledger
 from tokenomics.merkle import merkle_root
 
 _LOCK_NAME = ".lock"
-_OPEN_NAME = "open.json"
-
-
-@dataclass(frozen=True, slots=True)
-class SeededEntropy:
-    """Everything unguessable drawn from a simulation's seed, so that the run repeats."""
-
-    seed: int
-
-    def nonce(self, round_number: int) -> str:
-        """Return the round's nonce."""
-        return seed_bytes("nonce", self.seed, round_number).hex()
-
-    def message_id(self, round_number: int, hotkey: str) -> str:
-        """Return the id of a message."""
-        return seed_bytes("message", self.seed, round_number, hotkey)[:16].hex()
-
-
-@dataclass(frozen=True, slots=True)
-class SystemEntropy:
-    """The operating system's randomness; a round's nonce is kept in the run's folder until the round is settled.
-
-    A validator that crashed in mid-round must open the round again with the same nonce, or it could crash until it
-    likes the draw.
-    """
-
-    folder: Path
-
-    def nonce(self, round_number: int) -> str:
-        """Return the round's nonce, the same again after a crash."""
-        path = self.folder / _OPEN_NAME
-        if path.exists():
-            kept = json.loads(path.read_bytes())
-            if kept["round"] == round_number:
-                return str(kept["nonce"])
-        nonce = secrets.token_hex(32)
-        write_atomically(path, canonical_json({"round": round_number, "nonce": nonce}))
-        return nonce
-
-    def message_id(self, round_number: int, hotkey: str) -> str:
-        """Return a fresh id."""
-        del round_number, hotkey
-        return secrets.token_hex(16)
 
 
 @contextmanager
@@ -188,7 +143,15 @@ def prepared(
     path = folder / LEDGER_NAME
     if not path.exists():
         first = store.put("models", weights.encode(objective.layout, _first_model(task, objective, model_seed)))
-        genesis = _genesis(spec, hotkey, model_hash=first, validation_root=root, created_at=created_at)
+        committed = draw.commitment(entropy.nonce(1))
+        genesis = _genesis(
+            spec,
+            hotkey,
+            model_hash=first,
+            validation_root=root,
+            nonce_commitment=committed,
+            created_at=created_at,
+        )
         Ledger.create(path, genesis, hotkey.keypair).close()
     with Ledger.open(path) as ledger:
         yield Fixture(
@@ -213,7 +176,9 @@ def _first_model(task: Task, objective: Objective, seed: int) -> Tensor:
         return objective.layout.read(task.model())
 
 
-def _genesis(spec: Spec, hotkey: Hotkey, *, model_hash: str, validation_root: str, created_at: int) -> Genesis:
+def _genesis(
+    spec: Spec, hotkey: Hotkey, *, model_hash: str, validation_root: str, nonce_commitment: str, created_at: int
+) -> Genesis:
     """Return the ledger's first row."""
     return Genesis(
         subnet=spec.subnet.name,
@@ -226,6 +191,7 @@ def _genesis(spec: Spec, hotkey: Hotkey, *, model_hash: str, validation_root: st
         vesting=spec.scoring.vesting,
         model_hash=model_hash,
         validation_root=validation_root,
+        nonce_commitment=nonce_commitment,
         created_at=created_at,
     )
 

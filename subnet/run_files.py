@@ -2,3 +2,5 @@
 
 LEDGER_NAME = "ledger.sqlite"
 PLAN_NAME = "run.json"
+NONCES_NAME = "nonces.secret"
+"""What a real validator's nonces come from; never part of a bundle."""

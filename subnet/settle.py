@@ -9,9 +9,9 @@ from subnet import draw
 from subnet.assign import Deal, table
 from subnet.collect import Reply
 from subnet.judge import Aggregated, Judged, Scored, Verdict, cosine_table, judge
-from subnet.receipts import Receipt, acknowledge
+from subnet.receipts import Receipt
 from subnet.screening import Screened
-from subnet.state import Fixture, State
+from subnet.state import Fixture, State, acknowledged
 from tokenomics.ledger import ReceiptEntry, Settlement
 
 
@@ -21,6 +21,8 @@ class Opened:
 
     round: int
     nonce: str
+    next_commitment: str
+    """To the next round's nonce."""
     deal: Deal
 
 
@@ -112,7 +114,7 @@ def settle(fixture: Fixture, state: State, played: Played) -> State:
         pays=played.verdict.accepted,
     )
     fixture.store.sync()
-    ledger.settle(settlement, fixture.keypair)
+    checkpoint = ledger.settle(settlement, fixture.keypair)
     moved = model_hash != state.models[0]
     return State(
         round=played.opened.round,
@@ -121,7 +123,8 @@ def settle(fixture: Fixture, state: State, played: Played) -> State:
         history=judged.history,
         val_loss=record["val_loss_after"],
         val_accuracy=record["val_accuracy_after"],
-        acknowledgements={hotkey: acknowledge(fixture.keypair, receipt) for hotkey, receipt in receipts.items()},
+        nonce_commitment=record["next_nonce_commitment"],
+        acknowledgements=acknowledged(fixture, receipts, checkpoint),
     )
 
 
@@ -170,6 +173,7 @@ def _record(fixture: Fixture, state: State, played: Played) -> dict[str, Any]:
         "base_hash": state.models[0],
         "nonce": opened.nonce,
         "nonce_commitment": draw.commitment(opened.nonce),
+        "next_nonce_commitment": opened.next_commitment,
         "seed": scored.seed,
         "strategy": fixture.strategy.name,
         "scorer": fixture.scorer.name,

@@ -1,6 +1,6 @@
 """What a validator holds between two rounds; all of it can be read back from the run's folder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,14 +18,14 @@ from subnet.scoring.objective import Objective
 from subnet.spec import ScoringSection, Spec
 from subnet.store import Store
 from tokenomics.keys import Keypair
-from tokenomics.ledger import Ledger, RoundRow
+from tokenomics.ledger import Checkpoint, Ledger, RoundRow
 
 
 class Entropy(Protocol):
     """Where a validator's unguessable numbers come from: the operating system, or a simulation's seed."""
 
     def nonce(self, round_number: int) -> str:
-        """Return the round's nonce, 64 hex digits; the same again when a round is opened again after a crash."""
+        """Return the round's nonce, 64 hex digits; the same whenever it is asked for."""
         ...
 
     def message_id(self, round_number: int, hotkey: str) -> str:
@@ -81,6 +81,7 @@ class State:
         history: what scoring remembers.
         val_loss: loss of the newest model on the whole pool.
         val_accuracy: its accuracy; None where the task has none.
+        nonce_commitment: what the next round's nonce has to hash to, by the ledger.
         acknowledgements: signed word by hotkey on what the last settled round received from it.
     """
 
@@ -90,6 +91,7 @@ class State:
     history: History
     val_loss: float
     val_accuracy: float | None
+    nonce_commitment: str
     acknowledgements: dict[str, str]
 
     @property
@@ -120,6 +122,9 @@ def restore(fixture: Fixture) -> State:
     history, receipts = remembered(ledger, store, rows, rules)
     points = tuple(weights.decode(layout, store.get("models", digest)) for digest in models[: rules.history + 1])
     loss, accuracy = fixture.objective.evaluate(points[0], fixture.validation)
+    committed = ledger.genesis.nonce_commitment
+    if rows:
+        committed = store.get_json("rounds", rows[-1].record_hash)["next_nonce_commitment"]
     return State(
         round=ledger.height,
         models=tuple(models),
@@ -127,8 +132,23 @@ def restore(fixture: Fixture) -> State:
         history=history,
         val_loss=loss,
         val_accuracy=accuracy,
-        acknowledgements={hotkey: acknowledge(fixture.keypair, receipt) for hotkey, receipt in receipts.items()},
+        nonce_commitment=committed,
+        acknowledgements=acknowledged(fixture, receipts, ledger.checkpoint),
     )
+
+
+def acknowledged(fixture: Fixture, receipts: Mapping[str, Receipt], checkpoint: Checkpoint) -> dict[str, str]:
+    """Return the validator's signed word to everybody on what a round received, and on the log that holds the round.
+
+    Args:
+        fixture: has the key.
+        receipts: the round's, by hotkey.
+        checkpoint: of the log that ends with it.
+    """
+    log, root = checkpoint.tree.origin, checkpoint.tree.root
+    return {
+        hotkey: acknowledge(fixture.keypair, receipt, log=log, log_root=root) for hotkey, receipt in receipts.items()
+    }
 
 
 def remembered(

@@ -46,6 +46,8 @@ _RECORD_LAYERS: Mapping[str, str] = {
     "earlier": "split",
 }
 """Likewise of a record; what isn't named here is the draw's."""
+_PROMISED = "nonce_commitment in the round before"
+"""The commitment to a round's nonce that the record before it holds, or the genesis."""
 _SEALED_LATER = frozenset({"model_hash", "receipts"})
 """What a record gets when it is stored; checked with the model and the ledger's entries."""
 
@@ -64,9 +66,11 @@ def compare_round(fixture: Fixture, report: Report, settled: RoundReport, again:
     for hotkey, receipt in settled.receipts.items():
         _compare_receipt(report, number, hotkey, receipt, again.concluded.receipts[hotkey])
     ends = {key: settled.record.get(key) for key in _SEALED_LATER}
+    promised = {_PROMISED: again.state.nonce_commitment}
+    recorded = {**settled.record, _PROMISED: settled.record.get("nonce_commitment")}
     _compare(
         report,
-        _Pair(number, "", settled.record, again.concluded.record | ends),
+        _Pair(number, "", recorded, again.concluded.record | ends | promised),
         layers=("draw", "copies", "acceptance"),
         layer_of=lambda key: _RECORD_LAYERS.get(key, "draw"),
     )

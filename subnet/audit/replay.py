@@ -39,7 +39,8 @@ def replay(fixture: Fixture, state: State, settled: RoundReport, *, minted: int)
     Args:
         fixture: the run; nothing is written to it.
         state: what the round started from, by the records of the rounds before.
-        settled: what is stored of it. Of its record only the nonce is taken, of its receipts who was asked, by which
+        settled: what is stored of it. Of its record only its nonce and the
+            commitment to the next one are taken, of its receipts who was asked, by which
             message, what came and in which order.
         minted: base units minted by all rounds before.
 
@@ -55,7 +56,9 @@ def replay(fixture: Fixture, state: State, settled: RoundReport, *, minted: int)
         history=state.history,
         rules=fixture.spec.scoring,
     )
-    opened = Opened(round=settled.row.round, nonce=nonce, deal=dealt)
+    opened = Opened(
+        round=settled.row.round, nonce=nonce, next_commitment=settled.record["next_nonce_commitment"], deal=dealt
+    )
     replies = [_reply(fixture.store, hotkey, receipt) for hotkey, receipt in settled.receipts.items()]
     played = work_out(fixture, state, opened, replies)
     return Replayed(state=state, played=played, concluded=conclude(fixture, state, played, minted=minted))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from clients.acknowledgements import read_acknowledgement
 from clients.contribution import Signed, open_envelope
 from clients.errors import ContributionError
 from subnet.audit import layers, money
@@ -13,7 +14,7 @@ from subnet.audit.findings import Report
 from subnet.audit.replay import replay, unreadable
 from subnet.enrolments import Enrolments
 from subnet.errors import RunError, StoreError
-from subnet.receipts import Receipt, read_acknowledgement
+from subnet.receipts import Receipt
 from subnet.reopen import reopened
 from subnet.report import RoundReport, read_round
 from subnet.rescore import first_state, state_after
@@ -92,6 +93,7 @@ class _Audit:
         self._claims = claims
         self._named: set[str] = set()
         self._enrolled: dict[str, str] = {}
+        self._roots: dict[int, str] = {}
 
     def run(self, first: int, last: int | None, on_round: Callable[[int, int], None]) -> None:
         """Audit all rounds from `first` to `last`."""
@@ -112,11 +114,13 @@ class _Audit:
 
     def _hold_to_claims(self, rows: Sequence[RoundRow]) -> None:
         ledger, claims = self._fixture.ledger, self._claims
+        self._roots = {0: ledger.checkpoint_of(0).tree.root} | {row.round: row.log_root for row in rows}
         if claims.key is not None:
             money.check_key(ledger, self._report, claims.key)
         if claims.checkpoint is not None:
-            roots = {0: ledger.checkpoint_of(0).tree.root} | {row.round: row.log_root for row in rows}
-            money.check_kept(ledger, self._report, claims.checkpoint, roots, key=claims.key)
+            money.check_kept(ledger, self._report, claims.checkpoint, self._roots, key=claims.key)
+        for number, word in enumerate(claims.acknowledgements, 1):
+            self._hold_to_word(number, word)
 
     def _read_enrolments(self) -> None:
         try:
@@ -157,6 +161,7 @@ class _Audit:
             history=history,
             val_loss=settled.record["val_loss_after"],
             val_accuracy=settled.record["val_accuracy_after"],
+            nonce_commitment=settled.record["next_nonce_commitment"],
         )
 
     def _read(self, row: RoundRow) -> RoundReport | None:
@@ -210,28 +215,42 @@ class _Audit:
                 f"{receipt['status']} ({receipt['reason'] or 'accepted'}), {receipt['contribution'] or 'none came'}",
                 f"{path.stem} came in answer to the same message",
             )
-        for number, word in enumerate(self._claims.acknowledgements, 1):
-            self._hold_to_word(number, word)
 
     def _hold_to_word(self, number: int, word: str) -> None:
-        """Check a receipt against what the validator acknowledged to its participant."""
-        told = read_acknowledgement(word, self._fixture.ledger.genesis.validator)
-        if told is None:
+        """Check a receipt, and the log, against what the validator acknowledged to its participant."""
+        ledger = self._fixture.ledger
+        told = read_acknowledgement(word, ledger.genesis.validator)
+        if told is None or told["log"] != ledger.key.name:
             raise RunError(
-                f"acknowledgement {number} isn't signed by this run's validator",
-                remedy="give the word that the validator's message carried, unaltered",
+                f"acknowledgement {number} isn't signed by this run's validator for this run's log {ledger.key.name}",
+                remedy="give the file that the participant kept of this log, unaltered",
             )
-        receipt = self._receipt(told["round"], told["hotkey"]) or {}
-        differing = [name for name in told if receipt.get(name) != told[name]]
-        what = differing[0] if differing else ""
+        of_log = told.pop("log"), told.pop("log_root")
+        receipt = self._receipt(told["round"], told["hotkey"])
+        if receipt is None:
+            last = max(self._roots)
+            found = "no receipt" if told["round"] <= last else f"the ledger ends at round {last}"
+            differing = [("contribution", found, told["contribution"] or told["status"])]
+        else:
+            differing = [(name, receipt[name], said) for name, said in told.items() if receipt[name] != said]
+        what, recorded, recomputed = differing[0] if differing else ("", None, None)
         self._report.check(
             "screening",
             told["round"],
             told["hotkey"],
             what=f"acknowledged {what}",
-            recorded=receipt.get(what),
-            recomputed=told.get(what),
+            recorded=recorded,
+            recomputed=recomputed,
         )
+        if told["round"] in self._roots:
+            self._report.check(
+                "log",
+                told["round"],
+                told["hotkey"],
+                what="root at the acknowledgement",
+                recorded=self._roots[told["round"]],
+                recomputed=of_log[1],
+            )
 
     def _receipt(self, number: int, hotkey: str) -> Receipt | None:
         entry = self._fixture.ledger.receipt(number, hotkey)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from subnet.audit import Claims
 
 _MAX_BYTES = 65_536
-"""No checkpoint or acknowledgement is longer; checked before it is read."""
+"""No checkpoint, and no line of acknowledgements, is longer; checked before it is read."""
 
 
 def audit(
@@ -37,7 +37,10 @@ def audit(
     acknowledgement: Annotated[
         list[Path] | None,
         typer.Option(
-            help="The validator's signed word on a contribution, for the receipt; may be given several times."
+            "--acks",
+            "--acknowledgement",
+            help="A file of the validator's signed words on contributions, one a line, as a participant keeps it; may "
+            "be given several times.",
         ),
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object in place of a table.")] = False,
@@ -71,7 +74,7 @@ def _claims(key: str | None, checkpoint: Path | None, words: list[Path]) -> "Cla
     return Claims(
         key=VerifierKey.parse(key) if key else None,
         checkpoint=Checkpoint.parse(_read(checkpoint)) if checkpoint else None,
-        acknowledgements=[_read(word) for word in words],
+        acknowledgements=[word for file in words for word in _read_lines(file)],
     )
 
 
@@ -81,6 +84,15 @@ def _read(file: Path) -> str:
             return stream.read(_MAX_BYTES).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{file} can't be read: {error}", remedy="give the file as it was published") from error
+
+
+def _read_lines(file: Path) -> list[str]:
+    try:
+        with file.open("rb") as stream:
+            lines = list(iter(lambda: stream.readline(_MAX_BYTES), b""))
+        return [line.decode().strip() for line in lines if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{file} can't be read: {error}", remedy="give the file as the participant kept it") from error
 
 
 def _show(result: Mapping[str, Any]) -> None:

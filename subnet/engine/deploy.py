@@ -20,9 +20,10 @@ from clients.app import WalletNode, create_client_app
 from clients.task import load_task
 from subnet.assign import check as check_probes
 from subnet.engine.app import Schedule, create_server_app, play_run
+from subnet.entropy import SystemEntropy
 from subnet.errors import SpecError
 from subnet.report import read_round
-from subnet.run import SystemEntropy, agree, locked, prepared
+from subnet.run import agree, locked, prepared
 from subnet.spec import FILE_NAME, Spec, load_spec
 from subnet.state import Fixture, State
 from tokenomics import Amount

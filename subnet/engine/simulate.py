@@ -23,7 +23,8 @@ from subnet.assign import check as check_probes
 from subnet.engine.app import Observer, Schedule, create_server_app, play_run
 from subnet.engine.collusion import SubnetRule
 from subnet.engine.dealt import DealtProbes, tell
-from subnet.run import SeededEntropy, agree, locked, prepared
+from subnet.entropy import SeededEntropy
+from subnet.run import agree, locked, prepared
 from subnet.run_files import LEDGER_NAME
 from subnet.scoring import registry, slices
 from subnet.spec import FILE_NAME, Spec

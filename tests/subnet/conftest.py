@@ -111,6 +111,10 @@ class Game:
         row = next(row for row in self.fixture.ledger.rounds() if row.round == wanted)
         return read_round(self.fixture.ledger, self.fixture.store, row)
 
+    def hotkey_of(self, message):
+        """The hotkey of the node that a message is for."""
+        return next(hotkey for hotkey, node in self.session._gather().items() if node == message.metadata.dst_node_id)
+
     def of_kind(self, kind):
         """Hotkeys of a kind, in the order of the cast."""
         return [hotkey for hotkey, found in self.kinds.items() if found == kind]

@@ -16,8 +16,8 @@ from clients.weights import decode
 from clients.wire import read_instruction
 from strategies import Aggregation
 from subnet import collect, draw
-from subnet.errors import StoppedError
-from subnet.run import SeededEntropy
+from subnet.entropy import SeededEntropy
+from subnet.errors import RunError, StoppedError
 from subnet.state import restore
 from tokenomics.keys import verify
 
@@ -37,14 +37,59 @@ def test_a_round_trains_the_model_and_pays_for_it(season):
 
 
 def test_the_nonce_was_committed_to_before_anyone_answered(game):
-    """The commitment in every instruction is that of the nonce in the round's record."""
+    """In the record of the round before, or the genesis; every instruction and the round's own record repeat it."""
     played = game("honest=3")
-    for number in (1, 2):
+    committed = played.fixture.ledger.genesis.nonce_commitment
+    for number in (1, 2, 3):
         record = played.play().record
+        assert record["nonce_commitment"] == committed
+        committed = record["next_nonce_commitment"]
         commitments = {one.nonce_commitment for one in instructions(played)}
         assert commitments == {record["nonce_commitment"]} == {draw.commitment(record["nonce"])}
         assert record["nonce"] == SeededEntropy(0).nonce(number)
     assert played.report(1).record["nonce"] != played.report(2).record["nonce"]
+
+
+def test_a_round_isnt_drawn_by_another_nonce_than_the_ledger_has_committed_to(game):
+    """Not even where the validator would: the round doesn't begin, and is played as it had to be once it can be."""
+    played = game("honest=3")
+    played.play()
+    own = played.fixture.entropy
+    played.change(entropy=SeededEntropy(1))
+    with pytest.raises(RunError, match="the nonce of round 2 hashes to"):
+        played.play()
+    assert played.fixture.ledger.height == 1
+    played.change(entropy=own)
+    assert played.play().record["nonce"] == own.nonce(2)
+
+
+def test_a_refused_round_reveals_its_nonce_and_the_next_has_its_own(game):
+    """A validator that doesn't like a draw can't refuse the round to have it drawn again."""
+    played = game("honest=3", validation={"tolerance": 0})
+    committed = played.state.nonce_commitment
+    refused = played.fixture.objective
+    played.change(objective=Refusing(refused))
+    first = played.play().record
+    assert not first["proposed"]["accepted"]
+    assert draw.commitment(first["nonce"]) == committed
+    played.change(objective=refused)
+    second = played.play().record
+    assert draw.commitment(second["nonce"]) == first["next_nonce_commitment"] != committed
+
+
+class Refusing:
+    """An objective by which every model is bad."""
+
+    def __init__(self, inner):
+        self._inner = inner
+
+    def __getattr__(self, name):
+        return getattr(self._inner, name)
+
+    def evaluate(self, *args):
+        """A loss above any before."""
+        loss, accuracy = self._inner.evaluate(*args)
+        return loss + 1e6, accuracy
 
 
 def test_the_seed_is_recomputed_from_the_receipts(season):
@@ -99,7 +144,10 @@ def test_acknowledgements_are_the_validators_signed_word(game):
     for hotkey, document in told.items():
         assert set(document) == {
             "subnet", "round", "hotkey", "contribution", "status", "reason", "zero_because", "reward",
+            "log", "log_root",
         }  # fmt: skip
+        log = played.fixture.ledger.checkpoint_of(1).tree
+        assert (document.pop("log"), document.pop("log_root")) == (log.origin, log.root)
         assert document.items() <= receipts[hotkey].items()
 
 

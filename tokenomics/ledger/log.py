@@ -20,7 +20,7 @@ _NOT_IN_LEAF = frozenset({"log_root", "signature"})
 
 def genesis_head(genesis: Genesis) -> str:
     """Return the first link of the hash chain."""
-    return sha256_hex(b"flower-subnet/ledger-genesis/v2\x00" + canonical_json(genesis.to_dict()))
+    return sha256_hex(b"flower-subnet/ledger-genesis/v3\x00" + canonical_json(genesis.to_dict()))
 
 
 def origin_of(genesis: Genesis) -> str:

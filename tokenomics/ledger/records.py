@@ -18,7 +18,7 @@ ISSUANCE: Final = "issuance"
 """The account that every new base unit comes from; its balance is minus what was minted."""
 MAX_VESTING: Final = 10_000
 """The most rounds for which pay can be pending."""
-_GENESIS_VERSION: Final = 2
+_GENESIS_VERSION: Final = 3
 
 _GENESIS_FIELDS: Final = {
     "version",
@@ -32,6 +32,7 @@ _GENESIS_FIELDS: Final = {
     "vesting",
     "model_hash",
     "validation_root",
+    "nonce_commitment",
     "created_at",
 }
 
@@ -51,6 +52,7 @@ class Genesis:
         vesting: rounds after which participants' pay is theirs, 0 to 10,000; 0 pays at once.
         model_hash: hash of the model that round 1 starts from.
         validation_root: Merkle root of the secret validation data.
+        nonce_commitment: hash of the nonce by which round 1 is drawn; `""` where nothing is drawn.
         created_at: Unix time in seconds.
 
     Raises:
@@ -68,6 +70,7 @@ class Genesis:
     vesting: int
     model_hash: str
     validation_root: str
+    nonce_commitment: str = ""
     created_at: int
 
     def __post_init__(self) -> None:
@@ -75,6 +78,8 @@ class Genesis:
             check_text(name, getattr(self, name), error=LedgerError)
         for name in ("spec_hash", "validator", "model_hash", "validation_root"):
             check_hex(name, getattr(self, name), error=LedgerError)
+        if self.nonce_commitment:
+            check_hex("nonce_commitment", self.nonce_commitment, error=LedgerError)
         for name, kind in (("token", Token), ("schedule", HeightSchedule | SupplySchedule), ("shares", Shares)):
             if not isinstance(getattr(self, name), kind):
                 raise LedgerError(f"{name} is {getattr(self, name)!r:.80}, not a {name}", remedy="see `Genesis`")

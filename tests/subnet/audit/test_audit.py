@@ -10,7 +10,7 @@ import torch
 import subnet.round
 from subnet.audit import LAYERS, Claims, audit
 from subnet.errors import RunError
-from subnet.receipts import acknowledge
+from subnet.receipts import Receipt, acknowledge
 from subnet.scoring.objective import Objective
 from tokenomics.keys import Keypair
 from tokenomics.ledger import Checkpoint, checkpoint_path
@@ -147,17 +147,50 @@ def test_another_key_is_found(season, app_dir):
     assert (found.layer, found.round, found.recorded) == ("log", 4, "signed by another key")
 
 
+def word_on(season, receipt: Receipt, *, signer: Keypair | None = None, **more) -> str:
+    """Return the validator's word on a receipt; keywords change log and root."""
+    ledger = season.fixture.ledger
+    log = {"log": ledger.key.name, "log_root": ledger.checkpoint_of(receipt["round"]).tree.root}
+    return acknowledge(signer or season.fixture.keypair, receipt, **(log | more))
+
+
 def test_a_receipt_is_held_to_what_was_acknowledged(season, app_dir):
     """The validator's own signed word on another outcome convicts it, where no contribution is left to do so."""
     crashed = receipt_of(season, 2, "crash")
-    folder, keypair = season.fixture.store.root, season.fixture.keypair
-    honest, two_faced = acknowledge(keypair, crashed), acknowledge(keypair, crashed | {"status": "accepted"})
+    folder = season.fixture.store.root
+    honest, two_faced = word_on(season, crashed), word_on(season, crashed | {"status": "accepted"})
     assert audit(folder, [app_dir], claims=Claims(acknowledgements=[honest])).ok
-    found = audit(folder, [app_dir], claims=Claims(acknowledgements=[two_faced])).first
+    found = audit(folder, [app_dir], claims=Claims(acknowledgements=[honest, two_faced])).first
     assert (found.layer, found.round, found.hotkey) == ("screening", 2, crashed["hotkey"])
-    assert (found.recorded, found.recomputed) == ("missing", "accepted")
-    with pytest.raises(RunError, match="isn't signed by this run's validator"):
-        audit(folder, [app_dir], claims=Claims(acknowledgements=[acknowledge(Keypair.generate(), crashed)]))
+    assert (found.what, found.recorded, found.recomputed) == ("acknowledged status", "missing", "accepted")
+
+
+def test_an_acknowledged_contribution_without_a_receipt_is_named(season, app_dir):
+    """Be it of somebody who isn't in the round, or of a round that isn't in the ledger any more."""
+    folder, receipt = season.fixture.store.root, receipt_of(season, 2, "honest")
+    stranger, gone = receipt | {"hotkey": "ab" * 32}, receipt | {"round": 9}
+    root = {"log_root": "ab" * 32}
+    found = audit(folder, [app_dir], claims=Claims(acknowledgements=[word_on(season, stranger)])).first
+    assert (found.layer, found.round, found.hotkey) == ("screening", 2, "ab" * 32)
+    assert (found.what, found.recorded) == ("acknowledged contribution", "no receipt")
+    assert found.recomputed == receipt["contribution"]
+    word = acknowledge(season.fixture.keypair, gone, log=season.fixture.ledger.key.name, **root)
+    found = audit(folder, [app_dir], claims=Claims(acknowledgements=[word])).first
+    assert (found.layer, found.round, found.recorded) == ("screening", 9, "the ledger ends at round 4")
+
+
+def test_an_acknowledgement_holds_the_whole_log_to_its_root(season, app_dir):
+    """Any participant's word is a kept checkpoint, too."""
+    word = word_on(season, receipt_of(season, 2, "honest"), log_root="ab" * 32)
+    found = audit(season.fixture.store.root, [app_dir], claims=Claims(acknowledgements=[word])).first
+    assert (found.layer, found.round, found.recomputed) == ("log", 2, "ab" * 32)
+
+
+@pytest.mark.parametrize("change", [{"signer": Keypair.from_seed(bytes(32))}, {"log": "toy/0123456789abcdef"}])
+def test_another_validators_or_another_logs_word_is_refused(season, app_dir, change):
+    word = word_on(season, receipt_of(season, 2, "honest"), **change)
+    with pytest.raises(RunError, match="acknowledgement 1 isn't signed by this run's validator"):
+        audit(season.fixture.store.root, [app_dir], claims=Claims(acknowledgements=[word]))
 
 
 def off_by(factor):

@@ -14,9 +14,11 @@ import subnet.round
 import subnet.screening
 import subnet.settle
 import tokenomics.ledger.store
+from clients.acknowledgements import keep
 from clients.contribution import Envelope
 from clients.errors import ContributionError
-from subnet.audit import audit
+from clients.wire import read_instruction
+from subnet.audit import Claims, audit
 from tokenomics.ledger.log import round_leaf
 from tokenomics.ledger.planning import SealedRound, head_of, seal
 from tokenomics.merkle import merkle_root
@@ -69,6 +71,12 @@ def other_nonce(patch, _victim):
     """Reveal another nonce than the one that was committed to."""
     real = subnet.settle._record
     patch.setattr(subnet.settle, "_record", lambda *args: real(*args) | {"nonce": "cd" * 32})
+
+
+def draw_again(patch, _victim):
+    """Take another nonce than the ledger has committed to, and a seed, deal and commitment that follow from it."""
+    real = subnet.round._committed_nonce
+    patch.setattr(subnet.round, "_committed_nonce", lambda *args: real(*args)[::-1])
 
 
 def raise_credit(patch, victim):
@@ -148,6 +156,7 @@ LIES = {
     accept_forged: ("signatures", "forged", "signature"),
     choose_seed: ("draw", "", "seed"),
     other_nonce: ("draw", "", "nonce_commitment"),
+    draw_again: ("draw", "", "nonce_commitment in the round before"),
     raise_credit: ("scores", "honest", "numbers.credit"),
     raise_score: ("split", "honest", "payable.score"),
     another_model: ("aggregate", "", "model"),
@@ -194,8 +203,6 @@ def test_a_copy_that_the_validator_overlooks_is_found(game, app_dir, monkeypatch
 
 def test_a_history_that_was_played_again_is_found_by_a_checkpoint_that_somebody_kept(open_game, app_dir, tmp_path):
     """Without the checkpoint nothing is wrong with it: every hash, signature and number is sound."""
-    from subnet.audit import Claims
-
     with open_game(tmp_path / "first", CAST) as played:
         played.play(2)
         kept = played.fixture.ledger.checkpoint
@@ -209,3 +216,37 @@ def test_a_history_that_was_played_again_is_found_by_a_checkpoint_that_somebody_
     assert (found.layer, found.round, found.recomputed) == ("log", 2, kept.tree.root)
     found = audit(tmp_path / "second", [app_dir], last=1, claims=Claims(checkpoint=kept)).first
     assert (found.layer, found.round) == ("log", 2)
+
+
+def test_a_contribution_that_was_acknowledged_and_then_dropped_is_named(open_game, app_dir, tmp_path):
+    """The validator plays round 2 again without one participant; each file of kept words says so, its own whose it was.
+
+    What the participants kept came with the messages of the first history.
+    """
+    with open_game(tmp_path / "first", "honest=4") as played:
+        played.play(3)
+        words = {}
+        for message in played.grid.sent:
+            if "instruction" in message.content:
+                instruction, _ = read_instruction(message.content)
+                hotkey = played.hotkey_of(message)
+                path = keep(
+                    tmp_path / hotkey, instruction.acknowledgement, validator=instruction.validator, hotkey=hotkey
+                )
+                words |= {hotkey: path} if path else {}
+    kept = {hotkey: path.read_text().splitlines() for hotkey, path in words.items()}
+    victim, other = played.of_kind("honest")[:2]
+    assert {hotkey: len(lines) for hotkey, lines in kept.items()} == dict.fromkeys(played.of_kind("honest"), 2)
+    for lines in kept.values():
+        assert audit(tmp_path / "first", [app_dir], claims=Claims(acknowledgements=lines)).ok
+    with open_game(tmp_path / "second", "honest=4") as again:
+        again.play()
+        again.play(2, without=[victim])
+    assert audit(tmp_path / "second", [app_dir]).ok
+    report = audit(tmp_path / "second", [app_dir], claims=Claims(acknowledgements=kept[victim]))
+    found = report.first
+    assert (found.layer, found.round, found.hotkey) == ("screening", 2, victim)
+    assert (found.what, found.recorded) == ("acknowledged contribution", "no receipt")
+    report = audit(tmp_path / "second", [app_dir], claims=Claims(acknowledgements=kept[other]))
+    found = report.tallies["log"].first_wrong
+    assert (found.round, found.what) == (2, "root at the acknowledgement")

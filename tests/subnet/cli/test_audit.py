@@ -79,8 +79,10 @@ def test_a_part_says_where_its_history_comes_from(command, season, app_dir):
 def test_an_acknowledgement_is_read_from_a_file(command, season, app_dir, tmp_path):
     receipt = season.report(2).receipts[season.of_kind("honest")[0]]
     for name, told in (("true", receipt), ("false", receipt | {"reward": receipt["reward"] + 1})):
-        (tmp_path / name).write_text(acknowledge(season.fixture.keypair, told))
-    options = (season.fixture.store.root, "--subnet", app_dir, "--acknowledgement", tmp_path / "true")
+        log = season.fixture.ledger.checkpoint_of(2).tree
+        word = acknowledge(season.fixture.keypair, told, log=log.origin, log_root=log.root)
+        (tmp_path / name).write_text(f"{word}\n{word}\n")
+    options = (season.fixture.store.root, "--subnet", app_dir, "--acks", tmp_path / "true")
     assert command(*options)[0] == 0
     code, out, _ = command(*options, "--acknowledgement", tmp_path / "false")
     assert code == 1

@@ -1,0 +1,76 @@
+"""A validator's unguessable numbers: from a simulation's seed, or from a secret in the run's folder."""
+
+import hmac
+import os
+import secrets
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from clients.seeds import seed_bytes
+from subnet.errors import RunError
+from subnet.run_files import LEDGER_NAME, NONCES_NAME
+from subnet.store import write_atomically
+
+_SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class SeededEntropy:
+    """Everything unguessable drawn from a simulation's seed, so that the run repeats."""
+
+    seed: int
+
+    def nonce(self, round_number: int) -> str:
+        """Return the round's nonce."""
+        return seed_bytes("nonce", self.seed, round_number).hex()
+
+    def message_id(self, round_number: int, hotkey: str) -> str:
+        """Return the id of a message."""
+        return seed_bytes("message", self.seed, round_number, hotkey)[:16].hex()
+
+
+@dataclass(frozen=True, slots=True)
+class SystemEntropy:
+    """The operating system's randomness; nonces come from one secret that is drawn when the run begins.
+
+    The ledger commits to every nonce a round ahead, so a validator has to find the same one after a crash. The secret
+    is in the run's folder, for its owner alone to read; a nonce that was revealed says nothing of the others.
+
+    Source: RFC 2104 (HMAC, with SHA-256), as a pseudorandom function of the round's number.
+    """
+
+    folder: Path
+
+    def nonce(self, round_number: int) -> str:
+        """Return the round's nonce.
+
+        Raises:
+            RunError: the secret of a run that has begun is missing, readable by others, or no secret.
+            StoreError: the secret of a new run can't be written.
+        """
+        return hmac.digest(self._secret(), b"flower-subnet/nonce-of-round/v1\x00%d" % round_number, "sha256").hex()
+
+    def message_id(self, round_number: int, hotkey: str) -> str:
+        """Return a fresh id."""
+        del round_number, hotkey
+        return secrets.token_hex(16)
+
+    def _secret(self) -> bytes:
+        path = self.folder / NONCES_NAME
+        if not path.exists() and not (self.folder / LEDGER_NAME).exists():
+            write_atomically(path, secrets.token_bytes(_SECRET_BYTES))  # mode 0600, as all that it writes
+        try:
+            with path.open("rb") as file:
+                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+                found = file.read(_SECRET_BYTES + 1)
+        except OSError as error:
+            raise RunError(
+                f"{path} can't be read: {error.strerror}; the nonces that the ledger has committed to come from it",
+                remedy="restore it from the validator's own backup: without it the run can't go on",
+            ) from error
+        if mode & 0o077:
+            raise RunError(f"{path} has mode {mode:04o}: others can read the nonces", remedy=f"chmod 600 {path}")
+        if len(found) != _SECRET_BYTES:
+            raise RunError(f"{path} isn't {_SECRET_BYTES} bytes", remedy="restore it from the validator's own backup")
+        return found
