@@ -17,7 +17,7 @@ from sqlalchemy import (
     event,
 )
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Kept in the file's `user_version`."""
 
 metadata: Final = MetaData()
