@@ -4,7 +4,11 @@ Source: the safetensors format (huggingface/safetensors, "Format"): an 8-byte le
 """
 
 import hashlib
+import json
+from functools import lru_cache
+from math import isfinite
 
+import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
@@ -19,7 +23,9 @@ _NAME_ALLOWANCE_BYTES = 256
 
 def encode(layout: ModelLayout, flat: Tensor) -> bytes:
     """Return `flat` `(n_params,)` as safetensors bytes, one tensor a parameter; equal vectors give equal bytes."""
-    return safetensors.torch.save({name: tensor.contiguous() for name, tensor in layout.split(flat).items()})
+    pieces = layout.split(flat.to("cpu", torch.float32))
+    header, order = _header(layout)
+    return header + torch.cat([pieces[name].reshape(-1) for name in order]).numpy().astype("<f4", copy=False).tobytes()
 
 
 def digest(data: bytes) -> str:
@@ -49,6 +55,40 @@ def decode(layout: ModelLayout, data: bytes) -> Tensor:
     limit = size_limit_bytes(layout)
     if len(data) > limit:
         raise ContributionError("oversized", f"{len(data):,} bytes, more than the {limit:,} that this model needs")
+    flat = _plain(layout, data)
+    if flat is None:
+        flat = layout.join(_tensors(layout, data))
+    if not all(isfinite(end) for end in map(float, flat.aminmax())):
+        n_bad = int((~torch.isfinite(flat)).sum())
+        raise ContributionError("non_finite", f"{n_bad:,} of {layout.n_params:,} numbers are NaN or infinite")
+    return flat
+
+
+def _plain(layout: ModelLayout, data: bytes) -> Tensor | None:
+    """Return the vector of bytes that begin exactly as `encode` begins them; None of any others.
+
+    Their header was read once for all of them, so there is nothing in it to be checked.
+    """
+    header, order = _header(layout)
+    if len(data) != len(header) + 4 * layout.n_params or not data.startswith(header):
+        return None
+    numbers = np.frombuffer(data, dtype="<f4", offset=len(header)).astype(np.float32)
+    pieces = dict(zip(order, torch.split(torch.from_numpy(numbers), list(order.values())), strict=True))
+    return torch.cat([pieces[name] for name in layout.names])
+
+
+@lru_cache(maxsize=16)
+def _header(layout: ModelLayout) -> tuple[bytes, dict[str, int]]:
+    """Return what comes before the numbers, and how many each parameter has, in the order in which they are written."""
+    zeros = layout.split(torch.zeros(layout.n_params))
+    data = safetensors.torch.save({name: tensor.contiguous() for name, tensor in zeros.items()})
+    begin = len(data) - 4 * layout.n_params
+    written = {name: entry for name, entry in json.loads(data[8:begin]).items() if name != "__metadata__"}
+    ranges = sorted((entry["data_offsets"], name) for name, entry in written.items())
+    return data[:begin], {name: (stop - start) // 4 for (start, stop), name in ranges}
+
+
+def _tensors(layout: ModelLayout, data: bytes) -> dict[str, Tensor]:
     try:
         tensors = safetensors.torch.load(data)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
@@ -60,11 +100,7 @@ def decode(layout: ModelLayout, data: bytes) -> Tensor:
             raise ContributionError("wrong_shapes", f"{name} has shape {tuple(tensor.shape)}, not {shape}")
         if tensor.dtype != torch.float32:
             raise ContributionError("wrong_dtype", f"{name} is {tensor.dtype}, not torch.float32")
-    flat = layout.join(tensors)
-    n_bad = int((~torch.isfinite(flat)).sum())
-    if n_bad:
-        raise ContributionError("non_finite", f"{n_bad:,} of {layout.n_params:,} numbers are NaN or infinite")
-    return flat
+    return tensors
 
 
 def _check_names(layout: ModelLayout, tensors: dict[str, Tensor]) -> None:

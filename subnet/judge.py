@@ -3,8 +3,8 @@
 Pure functions of what a round came to, which its settlement and a later re-scoring share.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from dataclasses import field as dataclass_field
 from typing import Any
 
@@ -21,6 +21,10 @@ from subnet.scoring.probes import Finding
 from subnet.scoring.strikes import is_strike
 from subnet.spec import ScoringSection
 from tokenomics.ledger import Genesis, RoundPlan, plan_round
+
+_COUNTED = ("credit", "standard_error", "novel", "novel_standard_error")
+"""What later rounds need of an update's credits."""
+_PAYABLE = tuple(field.name for field in fields(Payable))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +83,13 @@ class Judged:
         history: with this round as the last.
         plan: how the emission is divided.
         unpaid_score: score above somebody's cap, whose part isn't minted.
+        cosines: of the updates' novel parts, as a round's record holds them.
     """
 
     history: History
     plan: RoundPlan
     unpaid_score: int
+    cosines: Mapping[str, Any]
 
 
 def judge(
@@ -114,8 +120,9 @@ def judge(
         minted: base units minted by all rounds before.
     """
     eligible = _find(receipts, scored, aggregated, verdict, unit=scorer.unit, rules=rules)
-    record = {"cosines": cosine_table(scored), "probes": table(scored.deal)}
-    grown = history.then(past_round(record, receipts), rules)
+    cosines = cosine_table(scored)
+    seen = past_round({"cosines": cosines, "probes": table(scored.deal)}, receipts)
+    grown = history.then(seen, rules)
     due = payable(grown, scored.field.hotkeys, eligible, rules) if verdict.accepted else {}
     unpaid_score = sum(pay.cut for pay in due.values())
     plan = plan_round(
@@ -127,7 +134,7 @@ def judge(
         pays=verdict.accepted,
     )
     _pay(receipts, due, plan)
-    return Judged(history=grown, plan=plan, unpaid_score=unpaid_score)
+    return Judged(history=grown, plan=plan, unpaid_score=unpaid_score, cosines=cosines)
 
 
 def cosine_table(scored: Scored) -> dict[str, Any]:
@@ -154,11 +161,12 @@ def _find(
         return set()
     shared = {"unit": unit, "field": {"n": scored.field.n} | outliers.distribution(scored.outliers)}
     eligible: set[str] = set()
+    columns = _columns(scored, appraisal, aggregated)
     for index, hotkey in enumerate(scored.field.hotkeys):
         receipt = receipts[hotkey]
         if receipt["status"] != "accepted":  # a re-scoring's own strike has suspended its sender
             continue
-        numbers = receipt["numbers"] = _numbers(index, hotkey, scored, appraisal, aggregated) | shared
+        numbers = receipt["numbers"] = _numbers(index, hotkey, columns, appraisal, aggregated) | shared
         training = scored.training.get(hotkey)
         receipt["probe"] = asdict(training) if training else None
         norm_ratio = numbers["outliers"]["norm_ratio"]
@@ -173,7 +181,7 @@ def _find(
             continue
         harmful = numbers["slice"] is not None and numbers["slice"]["harmful"]
         counts = receipt["status"] == "accepted" and credits is not None and not harmful
-        receipt["counted"] = _counted(index, credits if counts else None)
+        receipt["counted"] = _counted(index, columns if counts else None)
         if not counts:
             receipt["zero_because"] = "slice_harm" if harmful else ""
             continue
@@ -188,39 +196,55 @@ def _find(
     return eligible
 
 
-def _counted(index: int, credits: Credits | None) -> dict[str, float]:
-    """Return what later rounds will count; zeros for a contribution that was gated or copied."""
-    if credits is None:
-        return dict.fromkeys(("credit", "standard_error", "novel", "novel_standard_error"), 0.0)
-    return {
-        "credit": float(credits.credit[index]),
-        "standard_error": float(credits.standard_error[index]),
-        "novel": float(credits.novel[index]),
-        "novel_standard_error": float(credits.novel_standard_error[index]),
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """What was measured of all updates, as lists of plain numbers in the order of the field."""
+
+    numbers: Mapping[str, Sequence[float]]
+    outliers: Mapping[str, Sequence[float]]
+    weighted: Sequence[float] | None
+    counted: Mapping[str, Sequence[float]]
+
+
+def _columns(scored: Scored, appraisal: Appraisal, aggregated: Aggregated) -> _Columns:
+    credits = aggregated.credits
+    final = credits or appraisal
+    numbers = {
+        "first_credit": appraisal.credit,
+        "first_standard_error": appraisal.standard_error,
+        "credit": final.credit,
+        "standard_error": final.standard_error,
+        "z": z_scores(final.credit, final.standard_error),
+        "norm": appraisal.geometry.norms,
+        "clip": appraisal.clip,
+        "novelty": appraisal.geometry.novelty,
+        "influence": aggregated.influence,
     }
+    counted = {} if credits is None else {name: getattr(credits, name) for name in _COUNTED}
+    return _Columns(
+        numbers={name: values.tolist() for name, values in numbers.items()},
+        outliers={name: values.tolist() for name, values in scored.outliers.items()},
+        weighted=None if credits is None or credits.weighted is None else credits.weighted.tolist(),
+        counted={name: values.tolist() for name, values in counted.items()},
+    )
 
 
-def _numbers(index: int, hotkey: str, scored: Scored, appraisal: Appraisal, aggregated: Aggregated) -> dict[str, Any]:
+def _counted(index: int, columns: _Columns | None) -> dict[str, float]:
+    """Return what later rounds will count; zeros for a contribution that was gated or copied."""
+    return {name: columns.counted[name][index] if columns else 0.0 for name in _COUNTED}
+
+
+def _numbers(
+    index: int, hotkey: str, columns: _Columns, appraisal: Appraisal, aggregated: Aggregated
+) -> dict[str, Any]:
     """Return everything that was measured of one update."""
-    final = aggregated.credits or appraisal
-    credit, error = float(final.credit[index]), float(final.standard_error[index])
-    weighted = aggregated.credits.weighted if aggregated.credits else None
-    return {
-        "first_credit": float(appraisal.credit[index]),
-        "first_standard_error": float(appraisal.standard_error[index]),
-        "credit": credit,
-        "standard_error": error,
-        "z": float(z_scores(final.credit, final.standard_error)[index]),
-        "norm": float(appraisal.geometry.norms[index]),
-        "clip": float(appraisal.clip[index]),
-        "novelty": float(appraisal.geometry.novelty[index]),
+    return {name: values[index] for name, values in columns.numbers.items()} | {
         "gate": appraisal.gate,
         "gated": bool(appraisal.gated[index]),
         "copy_of": appraisal.copy_of.get(hotkey),
-        "influence": float(aggregated.influence[index]),
-        "influence_credit": None if weighted is None else float(weighted[index]),
+        "influence_credit": None if columns.weighted is None else columns.weighted[index],
         "dropped": aggregated.dropped.get(hotkey, ""),
-        "outliers": {name: float(values[index]) for name, values in scored.outliers.items()},
+        "outliers": {name: values[index] for name, values in columns.outliers.items()},
         "slice": None if appraisal.slices is None else _slice(index, appraisal.slices),
     }
 
@@ -247,7 +271,7 @@ def _pay(receipts: dict[str, Receipt], due: Mapping[str, Payable], plan: RoundPl
         pay = due.get(hotkey)
         if pay is None:
             continue
-        receipt["payable"] = asdict(pay)
+        receipt["payable"] = {name: getattr(pay, name) for name in _PAYABLE}  # asdict copies every number
         receipt["score"] = pay.score
         receipt["reward"] = plan.split.participants.get(hotkey, 0)
         receipt["zero_because"] = receipt["zero_because"] or pay.zero_because

@@ -207,7 +207,7 @@ def _committed_nonce(fixture: Fixture, state: State) -> str:
 
 def _expected(fixture: Fixture, state: State) -> Expected:
     return Expected(
-        subnet=fixture.spec.hash,
+        subnet=fixture.ledger.genesis.spec_hash,
         round=state.round + 1,
         base_hash=state.models[0],
         validator=fixture.ledger.genesis.validator,

@@ -8,7 +8,7 @@ from clients.contribution import Envelope
 from subnet import draw
 from subnet.assign import Deal, table
 from subnet.collect import Reply
-from subnet.judge import Aggregated, Judged, Scored, Verdict, cosine_table, judge
+from subnet.judge import Aggregated, Judged, Scored, Verdict, judge
 from subnet.receipts import Receipt
 from subnet.screening import Screened
 from subnet.state import Fixture, State, acknowledged
@@ -63,7 +63,7 @@ def conclude(fixture: Fixture, state: State, played: Played, *, minted: int) -> 
         played: what it has come to.
         minted: base units minted by all rounds before.
     """
-    receipts = _receipts(fixture.spec.hash, played)
+    receipts = _receipts(fixture.ledger.genesis.spec_hash, played)
     judged = judge(
         receipts,
         round_number=played.opened.round,
@@ -76,7 +76,8 @@ def conclude(fixture: Fixture, state: State, played: Played, *, minted: int) -> 
         genesis=fixture.ledger.genesis,
         minted=minted,
     )
-    record = _record(fixture, state, played) | {"earlier": judged.history.earlier()}
+    record = _record(fixture, state, played)
+    record |= {"cosines": judged.cosines, "earlier": judged.history.earlier()}
     layout = fixture.objective.layout
     model = weights.encode(layout, played.aggregated.model) if played.verdict.accepted else None
     return Concluded(receipts=receipts, judged=judged, record=record, model=model)
@@ -168,7 +169,7 @@ def _record(fixture: Fixture, state: State, played: Played) -> dict[str, Any]:
     opened, scored, verdict = played.opened, played.scored, played.verdict
     return {
         "version": 1,
-        "subnet": fixture.spec.hash,
+        "subnet": fixture.ledger.genesis.spec_hash,
         "round": opened.round,
         "base_hash": state.models[0],
         "nonce": opened.nonce,
@@ -182,6 +183,5 @@ def _record(fixture: Fixture, state: State, played: Played) -> dict[str, Any]:
         "proposed": asdict(verdict),
         "val_loss_after": verdict.loss if verdict.accepted else state.val_loss,
         "val_accuracy_after": verdict.accuracy if verdict.accepted else state.val_accuracy,
-        "cosines": cosine_table(scored),
         "probes": table(scored.deal),
     }

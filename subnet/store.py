@@ -77,9 +77,10 @@ class Store:
         Raises:
             StoreError: it is missing or was altered.
         """
-        path = self.root / kind / f"{digest}{_SUFFIX[kind]}"
+        path = f"{self.root}/{kind}/{digest}{_SUFFIX[kind]}"
         try:
-            data = path.read_bytes()
+            with open(path, "rb") as file:  # noqa: PTH123 - a fifth of the time of a small file is pathlib's
+                data = file.read()
         except OSError as error:
             raise StoreError(
                 f"{path} can't be read: {error.strerror}", remedy="restore the run's folder from a copy"

@@ -13,6 +13,7 @@ from tokenomics.errors import CanonicalError
 
 MAX_DEPTH: Final = 64
 """Levels of lists and dicts; nothing that is signed comes near it, and a value that holds itself is found out."""
+_SCALARS: Final = frozenset({str, int, bool, type(None)})
 
 
 def canonical_json(value: Any) -> bytes:
@@ -30,9 +31,14 @@ def canonical_json(value: Any) -> bytes:
     >>> canonical_json({"b": (1, 0.1), "a": None})
     b'{"a":null,"b":[1,0.1]}'
     """
-    _check(value, "$", 0)
+    if not _is_plain(value, 0):
+        _check(value, "$", 0)  # says where; it takes what is a subclass of something plain, too
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode()
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        _check(value, "$", 0)
+        raise
 
 
 def sha256_hex(data: bytes) -> str:
@@ -47,6 +53,23 @@ def content_hash(value: Any) -> str:
         CanonicalError: the value has no canonical bytes.
     """
     return sha256_hex(canonical_json(value))
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether a value has a canonical form for sure, but for text that UTF-8 can't write; quick, and without words."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return True
+    if kind is float:
+        return math.isfinite(value)
+    if depth >= MAX_DEPTH:
+        return False
+    if kind is dict:
+        keyed = all(type(key) is str for key in value)
+        return keyed and all(type(item) in _SCALARS or _is_plain(item, depth + 1) for item in value.values())
+    if kind is list or kind is tuple:
+        return all(type(item) in _SCALARS or _is_plain(item, depth + 1) for item in value)
+    return False
 
 
 def _check(value: Any, path: str, depth: int) -> None:

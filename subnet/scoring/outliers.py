@@ -77,8 +77,11 @@ def distribution(checks: Mapping[str, Tensor]) -> dict[str, list[float]]:
     >>> distribution({"norm_ratio": torch.tensor([1.0, 0.5, 9.0, 1.5], dtype=torch.float64)})
     {'norm_ratio': [0.5, 0.875, 1.25, 3.375, 9.0]}
     """
+    if not checks:
+        return {}
     at = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0], dtype=torch.float64)
-    return {name: [float(f"{value:.4g}") for value in values.quantile(at).tolist()] for name, values in checks.items()}
+    columns = torch.stack(list(checks.values())).quantile(at, dim=1).T.tolist()
+    return {name: [float(f"{value:.4g}") for value in column] for name, column in zip(checks, columns, strict=True)}
 
 
 def robust_z(values: Tensor) -> Tensor:

@@ -14,5 +14,7 @@ def test_every_step_is_timed_and_put_back(monkeypatch):
     before = subnet.round.score, subnet.round.screen, subnet.settle.conclude
     row = audit.measure(TOY, n_clients=3, n_rounds=2)
     assert (subnet.round.score, subnet.round.screen, subnet.settle.conclude) == before
-    assert all(row[f"{name}_s"] > 0 for name in ("screen", "score", "aggregate", "accept", "conclude", "audit"))
+    assert all(
+        row[f"{name}_s"] > 0 for name in ("screen", "score", "aggregate", "accept", "conclude", "judge", "audit")
+    )
     assert row["ratio"] >= row["ratio_same_steps"] > 0

@@ -56,6 +56,14 @@ def test_other_vectors_have_other_bytes(flat, index, bit):
     assert digest(encode(LAYOUT, other)) != digest(encode(LAYOUT, flat))
 
 
+@given(flat=VECTORS)
+def test_the_bytes_are_those_of_the_safetensors_library(flat):
+    """And a file with the same tensors and another header, as other programs write it, is read as well."""
+    tensors = {name: piece.contiguous() for name, piece in LAYOUT.split(flat).items()}
+    assert encode(LAYOUT, flat) == safetensors.torch.save(tensors)
+    assert torch.equal(decode(LAYOUT, safetensors.torch.save(tensors, metadata={"by": "others"})), flat)
+
+
 def test_parameters_land_under_their_own_names():
     """Each parameter's numbers lie under its name in its shape, as any safetensors reader sees them."""
     stored = safetensors.torch.load(encode(LAYOUT, torch.arange(7.0)))
