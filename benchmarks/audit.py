@@ -8,7 +8,8 @@ the least); so are the medians of the times, in processor seconds of the one thr
 
 `ratio` is the whole audit (screening, scoring, aggregation, judgement, ledger, reading and comparing) over the
 validator's `score`, `aggregate` and `accept` alone; `ratio_with_judge` over its `judge` too, which makes scores
-payable; `ratio_same_steps` over its screening and all of `conclude`, too. The exit status is 1 if `ratio` is above the bar.
+payable; `ratio_same_steps` over its screening and all of `conclude`, too. The exit status is 1 if `ratio` is above the
+bar.
 """
 
 import argparse

@@ -17,4 +17,4 @@ def test_every_step_is_timed_and_put_back(monkeypatch):
     assert all(
         row[f"{name}_s"] > 0 for name in ("screen", "score", "aggregate", "accept", "conclude", "judge", "audit")
     )
-    assert row["ratio"] >= row["ratio_same_steps"] > 0
+    assert row["ratio"] >= row["ratio_with_judge"] >= row["ratio_same_steps"] > 0
