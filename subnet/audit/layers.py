@@ -192,7 +192,8 @@ class _Pair:
 
 
 def _compare_receipt(report: Report, number: int, hotkey: str, recorded: Receipt, fresh: Receipt) -> None:
-    pair = _Pair(number, hotkey, _without(recorded, _PAID), _without(fresh, _PAID))
+    paid = {key: recorded[key] for key in _PAID}
+    pair = _Pair(number, hotkey, recorded, fresh | paid)
     outcome = _outcome_layer(recorded, fresh)
 
     def layer_of(path: str) -> str:
@@ -246,7 +247,7 @@ def _opened(document: Mapping[str, Any]) -> dict[str, Any]:
 def _enter(
     report: Report, layer: str, number: int, hotkey: str, recorded: Mapping[str, Any], fresh: Mapping[str, Any]
 ) -> None:
-    found = worst(differences(recorded, fresh))
+    found = None if recorded == fresh else worst(differences(recorded, fresh))
     if found is None:
         report.check(layer, number, hotkey)
         return
