@@ -57,6 +57,10 @@ class Store:
         """Return the folder in which objects of a kind lie."""
         return self.root / kind
 
+    def path(self, kind: Kind, digest: str) -> Path:
+        """Return where the object named `digest` lies, or would."""
+        return self.root / kind / f"{digest}{_SUFFIX[kind]}"
+
     def put(self, kind: Kind, data: bytes) -> str:
         """Write `data` and return its hash, by which it is found again. Writing it twice is harmless.
 
@@ -68,7 +72,7 @@ class Store:
             StoreError: the disk is full or the folder can't be written to.
         """
         name = sha256_hex(data)
-        write_atomically(self.root / kind / f"{name}{_SUFFIX[kind]}", data)
+        write_atomically(self.path(kind, name), data)
         return name
 
     def get(self, kind: Kind, digest: str) -> bytes:

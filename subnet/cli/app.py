@@ -8,6 +8,7 @@ from subnet._version import __version__
 from subnet.cli import (
     arena_group,
     audit,
+    bundle,
     demo,
     earnings,
     emission,
@@ -57,6 +58,7 @@ app.command("statement")(statement.statement)
 app.add_typer(arena_group.app, name="arena")
 app.command("score")(score.score)
 app.command("audit")(audit.audit)
+app.command("bundle")(bundle.bundle)
 app.command("strategies")(strategies.strategies)
 app.command("emission")(emission.emission)
 app.add_typer(ledger.app, name="ledger")

@@ -19,7 +19,9 @@ _MAX_BYTES = 65_536
 
 
 def audit(
-    folder: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A run's folder, or a copy of it.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="A run's folder, or what `subnet bundle` made of it.")
+    ],
     first: Annotated[
         int, typer.Option("--from", min=1, help="The first round to recompute; earlier ones are taken as recorded.")
     ] = 1,
@@ -52,11 +54,12 @@ def audit(
     import torch
 
     from subnet.audit import audit as recompute
+    from subnet.bundle import unpacked
 
     torch.set_num_threads(1)  # as in a run: the number of threads changes the last bits
     claims = _claims(key, checkpoint, acknowledgement or [])
-    with progress("rounds", quiet=json_output) as on_round:
-        report = recompute(folder, subnet_folders(subnet), first=first, last=last, claims=claims, on_round=on_round)
+    with unpacked(folder) as run, progress("rounds", quiet=json_output) as on_round:
+        report = recompute(run, subnet_folders(subnet), first=first, last=last, claims=claims, on_round=on_round)
     result = report.to_json()
     if json_output:
         typer.echo(json.dumps(result))

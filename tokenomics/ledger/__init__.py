@@ -5,12 +5,13 @@ records.py      what goes in and comes out          planning.py     from scores 
 schema.py       tables and triggers                 rows.py         reading and writing rows
 vesting.py      pay that is pending, pure           checkpoint.py   the signed end, in a file of its own
 log.py          the log of all rounds, pure         proofs.py       proofs of it for those without the ledger
-connection.py   SQLite, and its errors in words
+connection.py   SQLite, and its errors in words     copying.py      a copy of the file, while it is written to
 store.py        Ledger                              verify.py, integrity.py   recompute everything
 ```
 """
 
 from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path
+from tokenomics.ledger.copying import copy_ledger
 from tokenomics.ledger.planning import RoundPlan, plan_round
 from tokenomics.ledger.proofs import GrowthFacts, PaymentFacts, prove_growth, prove_payment, verify_proof
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement, Status
@@ -35,6 +36,7 @@ __all__ = [
     "Status",
     "Verification",
     "checkpoint_path",
+    "copy_ledger",
     "plan_round",
     "prove_growth",
     "prove_payment",
