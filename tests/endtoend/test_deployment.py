@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import stat
 import subprocess
 from collections.abc import Iterator
 
@@ -12,7 +13,8 @@ from subnet.store import Store
 from tests.endtoend.conftest import DIGITS, CommandLine, wait_until, with_probes
 from tokenomics.ledger import Ledger, verify_ledger
 
-N_NODES = 3
+NAMES = ("ada", "ben", "cleo")
+N_NODES = len(NAMES)
 
 
 def free_port() -> int:
@@ -41,7 +43,7 @@ def federation(subnet: CommandLine) -> Iterator[tuple[CommandLine, list[str]]]:
         f'[superlink]\ndefault = "mine"\n\n[superlink.mine]\naddress = "127.0.0.1:{port}"\ninsecure = true\n'
     )
     hotkeys = []
-    for name in ("ada", "ben", "cleo"):
+    for name in NAMES:
         made = subnet.run("wallet", "new", subnet.folder / "wallets", "--name", name, "--no-password")
         assert made.returncode == 0, made.stderr
         shown = subnet.run("wallet", "show", subnet.folder / "wallets" / name, "--json")
@@ -51,7 +53,7 @@ def federation(subnet: CommandLine) -> Iterator[tuple[CommandLine, list[str]]]:
     ]
     try:
         wait_until(lambda: listens(port), "the SuperLink")
-        for number, name in enumerate(("ada", "ben", "cleo")):
+        for number, name in enumerate(NAMES):
             config = f'partition-id={number} num-partitions={N_NODES} wallet="{subnet.folder / "wallets" / name}"'
             processes.append(
                 subnet.start(
@@ -76,7 +78,10 @@ def federation(subnet: CommandLine) -> Iterator[tuple[CommandLine, list[str]]]:
 
 @pytest.mark.processes
 def test_flwr_run_trains_and_pays_real_nodes(federation: tuple[CommandLine, list[str]]):
-    """Two rounds on Flower's deployment engine, with probes, settle in a ledger that pays exactly the three wallets."""
+    """Two rounds on Flower's deployment engine, with probes, settle in a ledger that pays exactly the three wallets.
+
+    Each node keeps the validator's word on round 1, to which an audit of the published run holds it.
+    """
     subnet, hotkeys = federation
     folder = subnet.folder / "run"
     settings = f'rounds=2 min-participants={N_NODES} out="{folder}"'
@@ -109,6 +114,14 @@ def test_flwr_run_trains_and_pays_real_nodes(federation: tuple[CommandLine, list
     assert explained.returncode == 0, explained.stderr
     assert "of the round's" in explained.stdout
     assert "of loss on its own" in explained.stdout
+    assert stat.S_IMODE((folder / "nonces.secret").stat().st_mode) == 0o600
+    kept = [path for name in NAMES for path in (subnet.folder / "wallets" / name / "acknowledgements").iterdir()]
+    words = [json.loads(json.loads(line)["document"]) for path in kept for line in path.read_text().splitlines()]
+    assert [(word["round"], word["hotkey"]) for word in words] == [(1, hotkey) for hotkey in hotkeys]
+    assert subnet.run("bundle", folder, subnet.folder / "run.tar").returncode == 0
+    acks = [option for path in kept for option in ("--acks", path)]
+    audited = subnet.run("audit", subnet.folder / "run.tar", "--subnet", app, *acks)
+    assert audited.returncode == 0, audited.stdout + audited.stderr
 
 
 def checkpoint_round(folder) -> int:
