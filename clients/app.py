@@ -161,8 +161,8 @@ class WalletNode:
     """A real node: its hotkey from its wallet and its data as its `--node-config` says.
 
     Node configuration: `wallet` (path of a wallet made by `subnet wallet new`, required), `device` (`cpu`, `cuda`,
-    ...; default the GPU where there is one), `state` (folder in which the validator's acknowledgements are kept;
-    default the wallet's), and either what the task's `participant_data` reads or `partition-id` with
+    ...; default the GPU where there is one), `state` (folder for the validator's acknowledgements and the last
+    contribution; default the wallet's), and either what the task's `participant_data` reads or `partition-id` with
     `num-partitions`, which takes that shard of the task's own training data. Without a wallet, a run that sets
     `simulated-wallets` lets the node take a throwaway key that everyone knows.
     """

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from clients import acknowledgements, probes, weights
+from clients import acknowledgements, probes, sent, weights
 from clients.attacks import Attack
 from clients.behaviour import Behaviour, View
 from clients.contribution import Contribution, Enrolment, Envelope, Signed, sign_enrolment, sign_envelope
@@ -63,7 +63,7 @@ class Participant:
         behaviour: what it does with its update; `Behaviour()` is honest.
         device: where it trains; the CPU when None.
         n_probes: the most probe samples a round that the spec lets the validator send.
-        state: folder in which it keeps what validators acknowledge; nothing is kept when None.
+        state: folder in which it keeps what validators acknowledge and what it sent last; nothing is kept when None.
         models: folder of the published models by hash, for behaviours that use public history; None on a real node.
         leaks: what else a behaviour may know; None on a real node.
     """
@@ -100,7 +100,7 @@ class Participant:
     def contribute(
         self, instruction: Instruction, base_bytes: bytes, *, message_id: str, probe_bytes: bytes | None = None
     ) -> Contribution:
-        """Train a round and sign the result.
+        """Train a round and sign the result; a message that was answered already gets the same answer.
 
         Args:
             instruction: what the validator asks.
@@ -113,9 +113,20 @@ class Participant:
                 allow.
         """
         self._check_subnet(instruction.subnet)
-        if self.state is not None:
-            word, validator = instruction.acknowledgement, instruction.validator
-            acknowledgements.keep(self.state, word, validator=validator, hotkey=self.hotkey.keypair.public)
+        if self.state is None:
+            return self._train_and_sign(instruction, base_bytes, message_id, probe_bytes)
+        hotkey = self.hotkey.keypair.public
+        word, validator = instruction.acknowledgement, instruction.validator
+        acknowledgements.keep(self.state, word, validator=validator, hotkey=hotkey)
+        contribution = sent.find(self.state, instruction, hotkey=hotkey, message_id=message_id)
+        if contribution is None:
+            contribution = self._train_and_sign(instruction, base_bytes, message_id, probe_bytes)
+            sent.keep(self.state, contribution)
+        return contribution
+
+    def _train_and_sign(
+        self, instruction: Instruction, base_bytes: bytes, message_id: str, probe_bytes: bytes | None
+    ) -> Contribution:
         base = self._read_base(instruction, base_bytes)
         assigned = None
         if probe_bytes is not None:

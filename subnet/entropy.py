@@ -11,6 +11,7 @@ from clients.seeds import seed_bytes
 from subnet.errors import RunError
 from subnet.run_files import LEDGER_NAME, NONCES_NAME
 from subnet.store import write_atomically
+from tokenomics.canonical import canonical_json
 
 _SECRET_BYTES = 32
 
@@ -32,12 +33,13 @@ class SeededEntropy:
 
 @dataclass(frozen=True, slots=True)
 class SystemEntropy:
-    """The operating system's randomness; nonces come from one secret that is drawn when the run begins.
+    """The operating system's randomness: one secret, drawn when the run begins, gives nonces and message ids.
 
-    The ledger commits to every nonce a round ahead, so a validator has to find the same one after a crash. The secret
-    is in the run's folder, for its owner alone to read; a nonce that was revealed says nothing of the others.
+    The ledger commits to every nonce a round ahead, so a validator has to find the same one after a crash; and a
+    message that it sends again has the same id, to which participants give the same answer. The secret is in the run's
+    folder, for its owner alone to read; what was revealed of it says nothing of the rest.
 
-    Source: RFC 2104 (HMAC, with SHA-256), as a pseudorandom function of the round's number.
+    Source: RFC 2104 (HMAC, with SHA-256), as a pseudorandom function of what each is for.
     """
 
     folder: Path
@@ -49,12 +51,18 @@ class SystemEntropy:
             RunError: the secret of a run that has begun is missing, readable by others, or no secret.
             StoreError: the secret of a new run can't be written.
         """
-        return hmac.digest(self._secret(), b"flower-subnet/nonce-of-round/v1\x00%d" % round_number, "sha256").hex()
+        return self._derive("nonce", round_number)
 
     def message_id(self, round_number: int, hotkey: str) -> str:
-        """Return a fresh id."""
-        del round_number, hotkey
-        return secrets.token_hex(16)
+        """Return the id of a message, the same when it is sent again; nobody foresees it.
+
+        Raises:
+            RunError, StoreError: as for `nonce`.
+        """
+        return self._derive("message", round_number, hotkey)[:32]
+
+    def _derive(self, *what: str | int) -> str:
+        return hmac.digest(self._secret(), b"flower-subnet/entropy/v1\x00" + canonical_json(what), "sha256").hex()
 
     def _secret(self) -> bytes:
         path = self.folder / NONCES_NAME

@@ -89,6 +89,58 @@ def test_the_same_draw_gives_the_same_contribution(participant, instruction, bas
     assert other.update != first.update
 
 
+@pytest.fixture
+def restless(participant, tmp_path):
+    """A participant that trains otherwise every time, and keeps what it sent."""
+
+    def fresh(_number):
+        draw = torch.Generator()
+        draw.seed()
+        return draw
+
+    return replace(participant, draw=fresh, state=tmp_path)
+
+
+def test_a_message_that_comes_again_gets_the_answer_that_it_got(restless, instruction, base_bytes):
+    """Also after a restart; who keeps nothing answers with another update."""
+    first = restless.contribute(instruction, base_bytes, message_id="m" * 32)
+    assert replace(restless).contribute(instruction, base_bytes, message_id="m" * 32) == first
+    other = replace(restless, state=None).contribute(instruction, base_bytes, message_id="m" * 32)
+    assert other.update != first.update
+
+
+@pytest.mark.parametrize("change", [{"round": 3}, {"validator": "6" * 64}, {"message_id": "n" * 32}])
+def test_another_message_gets_an_answer_of_its_own(restless, instruction, base_bytes, change):
+    """Which is kept in place of the one before."""
+    first = restless.contribute(instruction, base_bytes, message_id="m" * 32)
+    message_id = change.get("message_id", "m" * 32)
+    asked = instruction.model_copy(update={name: value for name, value in change.items() if name != "message_id"})
+    second = restless.contribute(asked, base_bytes, message_id=message_id)
+    assert second.update != first.update
+    assert restless.contribute(asked, base_bytes, message_id=message_id) == second
+    assert restless.contribute(instruction, base_bytes, message_id="m" * 32) != first
+
+
+@pytest.mark.parametrize("suffix", [".json", ".safetensors"])
+def test_what_a_crash_left_of_an_answer_isnt_sent(restless, instruction, base_bytes, tmp_path, caplog, suffix):
+    """It is said, and the round is trained."""
+    first = restless.contribute(instruction, base_bytes, message_id="m" * 32)
+    [path] = (tmp_path / "sent").glob(f"*{suffix}")
+    path.write_bytes(path.read_bytes()[:-1])
+    second = restless.contribute(instruction, base_bytes, message_id="m" * 32)
+    assert second != first
+    assert open_envelope(second.signed).update_hash == digest(second.update)
+    [told] = caplog.messages
+    assert str(path) in told
+
+
+def test_an_answer_that_cant_be_kept_is_sent_all_the_same(restless, instruction, base_bytes, tmp_path, caplog):
+    (tmp_path / "sent").write_text("in the way")
+    contribution = restless.contribute(instruction, base_bytes, message_id="m" * 32)
+    assert open_envelope(contribution.signed).update_hash == digest(contribution.update)
+    assert "can't be kept" in caplog.messages[-1]
+
+
 def test_another_spec_is_refused(participant, instruction, base_bytes):
     """Neither enrolment nor training happens under rules that weren't agreed to, and the error names both."""
     other = "6" * 64
