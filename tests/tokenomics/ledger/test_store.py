@@ -28,6 +28,7 @@ from tokenomics.ledger import (
     checkpoint_path,
     connection,
     plan_round,
+    reader,
     rewrite_checkpoint,
     store,
     verify_ledger,
@@ -85,7 +86,7 @@ def test_one_receipt_is_found_and_a_strangers_is_not(path: Path, make_settlement
 
 @pytest.mark.parametrize("page_size", [1, 2, 5, 6, 7])
 def test_rounds_come_in_order_whatever_the_page(path: Path, monkeypatch: pytest.MonkeyPatch, page_size: int) -> None:
-    monkeypatch.setattr(store, "PAGE_SIZE", page_size)
+    monkeypatch.setattr(reader, "PAGE_SIZE", page_size)
     with Ledger.open(path) as ledger:
         assert [row.round for row in ledger.rounds()] == [1, 2, 3, 4, 5, 6]
         assert [row.round for row in ledger.rounds(start=5)] == [5, 6]

@@ -237,7 +237,7 @@ def test_a_validator_who_pays_itself_more_and_signs_it_is_found(
         (["DROP TABLE postings", "CREATE VIEW postings AS SELECT 1"], "table postings is missing"),
         (["ALTER TABLE postings ADD COLUMN memo TEXT"], "table postings has other columns"),
         (["ALTER TABLE postings RENAME TO old", "CREATE TABLE postings AS SELECT * FROM old"], "postings"),
-        (["PRAGMA user_version=9"], "schema: version 9"),
+        (["UPDATE alembic_version SET version_num = '9999'"], "schema: revision 9999, not 0001"),
     ],
 )
 def test_a_schema_that_was_changed_is_named(path: Path, statements: list[str], message: str) -> None:

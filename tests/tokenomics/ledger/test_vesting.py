@@ -447,16 +447,6 @@ def test_other_programs_can_not_release_or_void_what_is_not_due(play: Make, rows
         raw.execute(f"INSERT INTO postings VALUES {values}")
 
 
-def test_a_ledger_of_the_version_before_is_refused_with_a_remedy(play: Make, validator: Keypair) -> None:
-    path = play(1, vesting=2)
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
-        raw.execute("PRAGMA user_version=2")
-    with pytest.raises(LedgerError, match="version 2, and this program knows 3") as caught:
-        Ledger.open(path)
-    assert "play the run anew" in caught.value.remedy
-    assert "schema: version 2, not 3" in verify_ledger(path).errors
-
-
 def test_settling_reads_no_more_than_it_needs(play: Make) -> None:
     """Of all that is pending: what is due, and everything of whoever is struck."""
     with Ledger.open(play(6, vesting=4)) as ledger, ledger._engine.connect() as connection:
