@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, inspect
 
-from tokenomics.errors import LedgerError
+from tokenomics.errors import LedgerCorruptError, LedgerError
 from tokenomics.ledger import schema
 from tokenomics.ledger.connection import open_engine, transaction
+from tokenomics.ledger.place import url_path
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_TABLE: Final = "alembic_version"
+_NONE: Final = "none"
 _UNNUMBERED: Final = "version 3"
 """What the files were called that had the tables of revision 0001, before there were revisions."""
 
@@ -21,19 +23,23 @@ def revision_of(connection: Connection) -> str:
     """Return the revision that a ledger's tables are at; of a file from before there were any, `version N`."""
     if inspect(connection).has_table(VERSION_TABLE):
         found = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalars().all()  # noqa: S608
-        return ", ".join(map(str, found)) or "none"
+        return ", ".join(map(str, found)) or _NONE
     if connection.dialect.name == "sqlite":
         return f"version {connection.exec_driver_sql('PRAGMA user_version').scalar()}"
-    return "none"
+    return _NONE
 
 
 def check_revision(connection: Connection, path: Path) -> None:
     """Refuse a ledger whose tables are at another revision than this program's.
 
     Raises:
+        LedgerCorruptError: there are no tables on the server that it is to be on.
         LedgerError: they are; the remedy says which way out there is.
     """
     found = revision_of(connection)
+    if found == _NONE:
+        message = f"ledger {path} isn't on the server any more: its tables are missing"
+        raise LedgerCorruptError(message, remedy=f"restore it from a backup, or mend {url_path(path)}")
     if found != schema.REVISION:
         message = f"{path} has ledger revision {found:.40}, and this program knows {schema.REVISION}"
         raise LedgerError(message, remedy=_remedy(found))

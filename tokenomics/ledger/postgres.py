@@ -14,8 +14,13 @@ CONNECT_TIMEOUT_S: Final = 10
 
 _UNREACHABLE: Final = (
     LedgerError,
-    "the server can't be reached",
-    "check that it runs, and host and port; a round that was being settled may be: open the ledger to see",
+    "the server can't be reached, or lets nobody in",
+    "check that it runs, and host, port, database and user; the password is taken from PGPASSWORD or ~/.pgpass",
+)
+_GONE: Final = (
+    LedgerError,
+    "the server went away",
+    "start it and go on; a round that was being settled is there whole or not at all",
 )
 _RACE: Final = (
     LedgerRaceError,
@@ -34,10 +39,8 @@ _REMEDIES: Final[dict[str, tuple[type[LedgerError], str, str]]] = {
     "42501": (LedgerError, "access is denied", "grant the user CREATE on the database, or the rights on its schema"),
     "42P01": (LedgerCorruptError, "its tables aren't there", "restore them from a backup, or check the database"),
     "3F000": (LedgerCorruptError, "its schema isn't there", "restore it from a backup, or check the database"),
-    "3D000": (LedgerError, "there is no such database", "make it with `createdb`, or check the URL"),
-    "28": (LedgerError, "the server refuses this user", "give user in the URL, password in PGPASSWORD or ~/.pgpass"),
-    "08": _UNREACHABLE,
-    "57": _UNREACHABLE,
+    "08": _GONE,
+    "57": _GONE,
     "23": (LedgerError, "a rule of the ledger forbids this", "settle whole rounds, in order"),
     "XX": (LedgerCorruptError, "it is damaged", "restore it from a backup"),
 }
@@ -48,7 +51,7 @@ def server_engine(place: ServerPlace, *, read_only: bool) -> Engine:
 
     Args:
         place: where it is.
-        read_only: have the server refuse every change.
+        read_only: only look, also at a server that is too careless to write to.
 
     Raises:
         LedgerError: the driver isn't installed.
@@ -73,8 +76,6 @@ def server_engine(place: ServerPlace, *, read_only: bool) -> Engine:
 
 def _set_up(cursor: Any, schema: str, *, read_only: bool) -> None:
     settings = {"search_path": f'"{schema}"', "lock_timeout": str(LOCK_TIMEOUT_MS)}
-    if read_only:
-        settings["default_transaction_read_only"] = "on"
     for name, value in settings.items():
         cursor.execute("SELECT set_config(%s, %s, false)", (name, value))
     if read_only:
