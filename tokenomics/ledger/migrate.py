@@ -33,13 +33,13 @@ def check_revision(connection: Connection, path: Path) -> None:
     """Refuse a ledger whose tables are at another revision than this program's.
 
     Raises:
-        LedgerCorruptError: there are no tables on the server that it is to be on.
+        LedgerCorruptError: there are no tables, or none that alembic made.
         LedgerError: they are; the remedy says which way out there is.
     """
     found = revision_of(connection)
     if found == _NONE:
-        message = f"ledger {path} isn't on the server any more: its tables are missing"
-        raise LedgerCorruptError(message, remedy=f"restore it from a backup, or mend {url_path(path)}")
+        where = f", or mend {url_path(path)}" if connection.dialect.name == "postgresql" else ""
+        raise LedgerCorruptError(f"ledger {path} has no tables of any revision", remedy=f"restore a backup{where}")
     if found != schema.REVISION:
         message = f"{path} has ledger revision {found:.40}, and this program knows {schema.REVISION}"
         raise LedgerError(message, remedy=_remedy(found))
