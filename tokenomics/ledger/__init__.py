@@ -16,7 +16,7 @@ from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path
 from tokenomics.ledger.planning import RoundPlan, plan_round
 from tokenomics.ledger.proofs import GrowthFacts, PaymentFacts, prove_growth, prove_payment, verify_proof
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement, Status
-from tokenomics.ledger.store import Ledger, rewrite_checkpoint
+from tokenomics.ledger.store import Ledger, copy_ledger, rewrite_checkpoint
 from tokenomics.ledger.verify import Verification, verify_ledger
 from tokenomics.ledger.vesting import Earnings, Payout, Pending
 
@@ -37,6 +37,7 @@ __all__ = [
     "Status",
     "Verification",
     "checkpoint_path",
+    "copy_ledger",
     "plan_round",
     "prove_growth",
     "prove_payment",

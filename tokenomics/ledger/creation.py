@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
 from sqlalchemy import Connection, insert
@@ -13,19 +14,25 @@ from tokenomics.errors import LedgerError
 from tokenomics.ledger import migrate, schema
 from tokenomics.ledger.connection import file_engine, plain_errors, transaction
 from tokenomics.ledger.place import ServerPlace, write_server
+from tokenomics.ledger.planning import SealedRound
 from tokenomics.ledger.postgres import server_engine
-from tokenomics.ledger.rows import GenesisRow
+from tokenomics.ledger.rows import GenesisRow, write_round
 
 
-def make_file(path: Path, row: GenesisRow) -> None:
+def make_file(path: Path, row: GenesisRow, rounds: Iterable[SealedRound] = ()) -> None:
     """Make a ledger's SQLite file, under a temporary name first and then renamed; everyone may read it.
+
+    Args:
+        path: where.
+        row: the genesis.
+        rounds: those that it has already, in order.
 
     Raises:
         OSError, LedgerError: the folder can't be written to.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        _fill_file(temporary, row)
+        _fill_file(temporary, row, rounds)
         temporary.rename(path)
         sync_folder(path.parent)
     finally:
@@ -60,12 +67,14 @@ def _make_tables(connection: Connection, row: GenesisRow, *, schema_name: str | 
     connection.execute(insert(schema.genesis), values)
 
 
-def _fill_file(path: Path, row: GenesisRow) -> None:
+def _fill_file(path: Path, row: GenesisRow, rounds: Iterable[SealedRound]) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644))
     engine = file_engine(path, read_only=False)
     try:
         with transaction(engine, path, writes=True) as connection:
             _make_tables(connection, row)
+            for sealed in rounds:
+                write_round(connection, sealed)
     finally:
         engine.dispose()
     # the last connection to close moves the WAL into the file; make sure that the file now stands alone

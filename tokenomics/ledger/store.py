@@ -1,6 +1,8 @@
 """The ledger: who owns what, and why, settled one whole round at a time."""
 
 import contextlib
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
@@ -15,7 +17,7 @@ from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path, read_check
 from tokenomics.ledger.connection import open_engine, transaction
 from tokenomics.ledger.log import Log, genesis_leaf, origin_of, round_leaf
 from tokenomics.ledger.place import ServerPlace, ledger_exists, url_path
-from tokenomics.ledger.planning import Tip, check_follows, genesis_tip, seal
+from tokenomics.ledger.planning import SealedRound, Tip, check_follows, genesis_tip, seal
 from tokenomics.ledger.reader import Reader
 from tokenomics.ledger.records import Genesis, Settlement
 from tokenomics.ledger.rows import (
@@ -63,21 +65,16 @@ class Ledger(Reader):
                 used, or the signer isn't the validator.
         """
         _check_signer(genesis, signer)
-        for leftover in (path, path.with_name(f"{path.name}-wal"), url_path(path), checkpoint_path(path)):
-            if leftover.exists():
-                raise LedgerError(f"{leftover} is there already", remedy="open that ledger, or choose another folder")
+        _check_free(path)
         tip = genesis_tip(genesis)
         checkpoint = Checkpoint.sign(TreeHead(origin=origin_of(genesis), size=1, root=tip.log_root), signer)
         document = canonical_json(genesis.to_dict()).decode()
         row = GenesisRow(document=document, head=tip.head, signature=checkpoint.signature)
-        try:
+        with _makeable(path):
             if url is None:
                 creation.make_file(path, row)
             else:
                 creation.make_schema(path, row, ServerPlace.new(url, genesis.subnet))
-        except OSError as error:
-            message = f"ledger {path} can't be made: {error.strerror}"
-            raise LedgerError(message, remedy="make its folder, and check that it is yours") from error
         return cls.open(path)
 
     @classmethod
@@ -186,6 +183,31 @@ class Ledger(Reader):
             write_checkpoint(self.path, self._checkpoint_at(tip))
 
 
+def copy_ledger(path: Path, to: Path) -> Checkpoint:
+    """Copy a ledger into a new SQLite file, with its checkpoint beside it: for an auditor, or to keep.
+
+    Args:
+        path: the ledger's, whether a file or on a server; a validator may be at work.
+        to: the file to make, in a folder that exists.
+
+    Returns:
+        The copy's checkpoint.
+
+    Raises:
+        LedgerError: there is no ledger, it breaks its own rules, or something is at `to` already.
+    """
+    _check_free(to)
+    with Ledger.open(path, read_only=True) as source, _makeable(to):
+        last = source.checkpoint
+        rounds = (
+            SealedRound(row=row, receipts=tuple(source.receipts(row.round)), postings=tuple(source.postings(row.round)))
+            for row in itertools.islice(source.rounds(), last.round)
+        )
+        creation.make_file(to, source._row, rounds)  # noqa: SLF001 - the genesis as it was written and signed
+        write_checkpoint(to, last)
+    return last
+
+
 def rewrite_checkpoint(path: Path) -> Checkpoint:
     """Write a lost checkpoint file anew from the ledger's own last round.
 
@@ -205,6 +227,21 @@ def rewrite_checkpoint(path: Path) -> Checkpoint:
         engine.dispose()
     write_checkpoint(path, checkpoint)
     return checkpoint
+
+
+def _check_free(path: Path) -> None:
+    for leftover in (path, path.with_name(f"{path.name}-wal"), url_path(path), checkpoint_path(path)):
+        if leftover.exists():
+            raise LedgerError(f"{leftover} is there already", remedy="open that ledger, or choose another folder")
+
+
+@contextlib.contextmanager
+def _makeable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"ledger {path} can't be made: {error.strerror}"
+        raise LedgerError(message, remedy="make its folder, and check that it is yours") from error
 
 
 def _check_signer(genesis: Genesis, signer: Keypair) -> None:
