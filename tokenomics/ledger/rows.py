@@ -229,10 +229,22 @@ def write_round(connection: Connection, sealed: SealedRound) -> None:
 
 def _insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows that all have every column, past SQLAlchemy's look at each: a third of the time of a round."""
+    if connection.dialect.name == "postgresql":
+        _insert_columns(connection, table, rows)
+        return
     statement = insert(table).compile(dialect=connection.dialect)
-    order = statement.positiontup
-    given: list[Any] = [tuple(row[name] for name in order) for row in rows] if order else [dict(row) for row in rows]
+    order = statement.positiontup or ()
+    given: list[Any] = [tuple(row[name] for name in order) for row in rows]
     connection.exec_driver_sql(str(statement), given)
+
+
+def _insert_columns(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows in one statement, an array a column: a statement a row takes PostgreSQL twice the time."""
+    names = [column.name for column in table.columns]
+    kinds = ["bigint" if column.type is schema.INTEGER else "text" for column in table.columns]
+    arrays = ", ".join(f"%({name})s::{kind}[]" for name, kind in zip(names, kinds, strict=True))
+    statement = f"INSERT INTO {table.name} ({', '.join(names)}) SELECT * FROM unnest({arrays})"  # noqa: S608
+    connection.exec_driver_sql(statement, {name: [row[name] for row in rows] for name in names})
 
 
 def _round_row(row: Mapping[Any, Any]) -> RoundRow:
