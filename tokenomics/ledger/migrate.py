@@ -38,8 +38,9 @@ def check_revision(connection: Connection, path: Path) -> None:
     """
     found = revision_of(connection)
     if found == _NONE:
-        where = f", or mend {url_path(path)}" if connection.dialect.name == "postgresql" else ""
-        raise LedgerCorruptError(f"ledger {path} has no tables of any revision", remedy=f"restore a backup{where}")
+        more = f", mend {url_path(path)}, or grant this user USAGE on its schema and SELECT on its tables"
+        remedy = f"restore a backup{more if connection.dialect.name == 'postgresql' else ''}"
+        raise LedgerCorruptError(f"ledger {path} has no tables of any revision", remedy=remedy)
     if found != schema.REVISION:
         message = f"{path} has ledger revision {found:.40}, and this program knows {schema.REVISION}"
         raise LedgerError(message, remedy=_remedy(found))
