@@ -29,6 +29,7 @@ from tokenomics.ledger import (
     ReceiptEntry,
     checkpoint_path,
     connection,
+    copy_ledger,
     plan_round,
     reader,
     rewrite_checkpoint,
@@ -526,3 +527,27 @@ def test_the_head_is_the_hash_of_the_canonical_content(path: Path) -> None:
             document = canonical_json({"previous": previous, **content})
             assert row.head == sha256_hex(b"flower-subnet/ledger-round/v3\x00" + document)
             previous = row.head
+
+
+def test_a_copy_tells_the_same_and_is_a_file_wherever_the_ledger_was(
+    path: Path, tmp_path: Path, make_settlement: Make, validator: Keypair
+) -> None:
+    """Even of a ledger that its validator has open; it can go on, as a backup should."""
+    copy = tmp_path / "copy.sqlite"
+    with Ledger.open(path) as ledger:
+        assert copy_ledger(path, copy) == ledger.checkpoint
+        told = list(ledger.dump())
+    assert checkpoint_path(copy).read_bytes() == checkpoint_path(path).read_bytes()
+    assert verify_ledger(copy, validator=validator.public).errors == []
+    with Ledger.open(copy) as copied:
+        assert list(copied.dump()) == told
+        copied.settle(make_settlement(7), validator)
+    with pytest.raises(LedgerError, match="is there already"):
+        copy_ledger(path, copy)
+
+
+def test_a_ledger_that_breaks_its_rules_is_not_copied(path: Path, tmp_path: Path, tamper: Make) -> None:
+    tamper(path, "UPDATE receipts SET score = 0 WHERE round = 2 AND score = 20")
+    with pytest.raises(LedgerError, match="without an accepted receipt"):
+        copy_ledger(path, tmp_path / "copy.sqlite")
+    assert not list(tmp_path.glob("*copy*"))
