@@ -162,7 +162,7 @@ def _thresholds(rows: Sequence[dict[str, Any]], partitions: Sequence[str]) -> Ta
 
 def _words(key: str) -> str:
     if key == "struck_percent":
-        return f"the strike rule (norm > {_RULES.strike_norm_ratio:g} x the field's and its sender's usual one, and z < {_RULES.strike_z:g})"
+        return f"the strike rule (over {_RULES.strike_norm_ratio:g} x both usual norms, and z < {_RULES.strike_z:g})"
     check = key.removeprefix("beyond_").removesuffix("_percent")
     return f"{check} {'>' if CHECKS[check] > 0 else '<'} {BEYOND[check]:g}"
 
