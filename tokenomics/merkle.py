@@ -30,7 +30,8 @@ def merkle_root(leaves: Sequence[bytes]) -> str:
     Args:
         leaves: any number of byte strings, in order; none gives the SHA-256 of nothing.
     """
-    return _root([_leaf(leaf) for leaf in leaves]).hex()
+    # `_leaf` and `_node` written out here and below: a call for each hash takes a fifth of the time
+    return _root([hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves]).hex()
 
 
 def leaf_hash(leaf: bytes) -> str:
@@ -154,7 +155,7 @@ def _root(level: Sequence[bytes]) -> bytes:
     if not level:
         return hashlib.sha256(b"").digest()
     while len(level) > 1:
-        paired = [_node(a, b) for a, b in zip(level[::2], level[1::2], strict=False)]
+        paired = [hashlib.sha256(b"\x01" + a + b).digest() for a, b in zip(level[::2], level[1::2], strict=False)]
         level = [*paired, *level[len(paired) * 2 :]]
     return level[0]
 
