@@ -216,8 +216,10 @@ def invariant_problems(
     """Say which of the rules that hold in every round a round breaks, without recomputing its split."""
     problems = []
     sums: dict[str, int] = {}
-    for _, kind, amount in movements:
+    accounts: dict[str, list[str]] = {}
+    for account, kind, amount in movements:
         sums[kind] = sums.get(kind, 0) + amount
+        accounts.setdefault(kind, []).append(account)
     if total := sum(sums.values()):
         problems.append(f"its postings sum to {total}, not 0")
     problems += [f"its {kind} postings sum to {sums[kind]}, not 0" for kind in ("release", "void") if sums.get(kind)]
@@ -228,19 +230,27 @@ def invariant_problems(
         problems.append(f"minted {row.minted} and unminted {row.unminted} don't make the emission {row.emission}")
     if row.supply > genesis.schedule.cap:
         problems.append(f"the supply is {row.supply}, above the cap {genesis.schedule.cap}")
-    if len(set(map(itemgetter(0, 1), movements))) != len(movements):
+    if any(len(set(paid)) != len(paid) for paid in accounts.values()):
         problems.append("an account is paid twice")
     prefix = earner("", vesting=genesis.vesting)
     earners = {f"{prefix}{entry.hotkey}" for entry in receipts if entry.score and entry.status == "accepted"}
-    paid = [account for account, kind, _ in movements if kind == "emission" and account not in earners]
-    strangers = [account for account in paid if account.startswith((PARTICIPANT_PREFIX, PENDING_PREFIX))]
-    return problems + [f"{account} is paid without an accepted receipt" for account in strangers]
+    strangers = [account for account in accounts.get("emission", ()) if account not in earners]
+    return problems + [
+        f"{account} is paid without an accepted receipt"
+        for account in strangers
+        if account.startswith((PARTICIPANT_PREFIX, PENDING_PREFIX))
+    ]
 
 
 def _emitted(genesis: Genesis, split: RoundSplit) -> list[Movement]:
     """Write a division down in double entry: issuance first, and nothing for whoever gets nothing."""
-    moved = [(ISSUANCE, -split.minted), (f"owner:{genesis.owner}", split.owner)]
-    moved.append((f"validator:{genesis.validator}", split.validator))
+    others = {
+        ISSUANCE: -split.minted,
+        f"owner:{genesis.owner}": split.owner,
+        f"validator:{genesis.validator}": split.validator,
+    }
     prefix = earner("", vesting=genesis.vesting)
-    moved += [(f"{prefix}{hotkey}", amount) for hotkey, amount in split.participants.items()]
-    return [(account, "emission", amount) for account, amount in moved if amount]
+    return [
+        *((account, "emission", amount) for account, amount in others.items() if amount),
+        *[(f"{prefix}{hotkey}", "emission", amount) for hotkey, amount in split.participants.items() if amount],
+    ]

@@ -150,37 +150,34 @@ def read_pending(
         height: the last settled round.
         struck: read no more than the next settlement needs, in which these hotkeys are struck; everything when None.
     """
-    found = NOTHING_PENDING
     if not genesis.vesting:
-        return found
+        return NOTHING_PENDING
     table, first = schema.postings, height - genesis.vesting + 1
-    query = select(table.c.round, table.c.account, table.c.kind, table.c.amount)
-    query = query.where(_has_prefix(table, PENDING_PREFIX))
-    everything = table.c.round.between(first, height) & (table.c.kind != "release")
-    wanted = [everything] if struck is None else _needed(table, first, height, struck)
+    paid = select(table.c.account, table.c.amount).where(table.c.round == first, table.c.kind == "emission")
+    due = connection.execute(paid.where(_has_prefix(table, PENDING_PREFIX))).all()
+    found = Pending({first: {account.removeprefix(PENDING_PREFIX): amount for account, amount in due}})
     moved: dict[int, list[Movement]] = {}
-    # a query each, as each then goes by its own index; a posting that two of them find counts once
-    for condition in wanted:
-        for number, account, kind, amount in connection.execute(query.where(condition)).all():
+    for condition in _later(first + 1, height, struck):  # a posting that two of them find counts once
+        query = select(table.c.round, table.c.account, table.c.kind, table.c.amount).where(condition)
+        for number, account, kind, amount in connection.execute(query.where(_has_prefix(table, PENDING_PREFIX))):
             moved.setdefault(number, []).append((account, kind, amount))
     for number in sorted(moved):
         found = found.after(number, moved[number], vesting=genesis.vesting)
     return found
 
 
-def _needed(table: Table, first: int, height: int, struck: Collection[str]) -> list[ColumnElement[bool]]:
-    """Return which postings tell what the next settlement moves: what falls due, what was voided, and the struck's."""
-    within = schema.rounds.c.round.between(first, height)
+def _later(first: int, last: int, struck: Collection[str] | None) -> list[ColumnElement[bool]]:
+    """Return which of some rounds' postings are wanted; of the struck everything, of others what was voided."""
+    table = schema.postings
+    within = table.c.round.between(first, last)
+    if struck is None:
+        return [within & (table.c.kind != "release")]
     # with all columns of the index on round, account and kind given, SQLite goes by that one
-    burns = (table.c.round == schema.rounds.c.round, table.c.account == BURN, table.c.kind == "void")
-    burning = select(schema.rounds.c.round).where(within, exists().where(*burns))
+    burns = exists().where(table.c.round == schema.rounds.c.round, table.c.account == BURN, table.c.kind == "void")
+    burning = select(schema.rounds.c.round).where(schema.rounds.c.round.between(first, last), burns)
+    voided = table.c.round.in_(burning) & (table.c.kind == "void")
     accounts = [f"{PENDING_PREFIX}{hotkey}" for hotkey in struck]
-    wanted: list[ColumnElement[bool]] = [
-        (table.c.round == first) & (table.c.kind == "emission"),
-        table.c.round.in_(burning) & (table.c.kind == "void"),
-        table.c.round.between(first, height) & table.c.account.in_(accounts),
-    ]
-    return wanted if struck else wanted[:2]
+    return [voided, within & table.c.account.in_(accounts)] if accounts else [voided]
 
 
 def read_earnings(connection: Connection, height: int) -> dict[str, Earnings]:

@@ -29,6 +29,7 @@ from tokenomics.ledger import (
     connection,
     plan_round,
     rewrite_checkpoint,
+    rows,
     store,
     verify_ledger,
 )
@@ -118,6 +119,25 @@ def test_equal_ledgers_dump_equal_bytes_in_whatever_order_entries_came(
         assert lines == list(other.dump())
     assert len(lines) == 7
     assert all(json.loads(line) and line.endswith(b"\n") for line in lines)
+
+
+@pytest.mark.parametrize("rows_a_statement", [1, 2, 3, 4, 1000])
+def test_however_many_rows_go_into_a_statement_the_same_are_written(
+    path: Path,
+    tmp_path: Path,
+    make_genesis: Make,
+    make_settlement: Make,
+    validator: Keypair,
+    monkeypatch: pytest.MonkeyPatch,
+    rows_a_statement: int,
+) -> None:
+    """A round has three receipts and five postings: statements that are full, that aren't, and none."""
+    monkeypatch.setattr(rows, "ROWS_A_STATEMENT", rows_a_statement)
+    with Ledger.create(tmp_path / "other.sqlite", make_genesis(), validator) as other, Ledger.open(path) as ledger:
+        for number in range(1, 7):
+            other.settle(make_settlement(number, pays=number != 4), validator)
+        assert list(other.dump()) == list(ledger.dump())
+        assert {len(other.postings(number)) for number in range(1, 7)} == {0, 5}
 
 
 def test_a_change_of_any_settled_field_changes_the_head(
