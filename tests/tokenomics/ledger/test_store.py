@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from tokenomics import HeightSchedule, Shares, SupplySchedule, divide_round
+from tokenomics import HeightSchedule, Shares, SupplySchedule, _files, divide_round
 from tokenomics.canonical import canonical_json, sha256_hex
 from tokenomics.errors import AmountError, LedgerConflictError, LedgerCorruptError, LedgerError
 from tokenomics.keys import Keypair
@@ -378,6 +378,20 @@ def test_a_round_whose_checkpoint_file_could_not_be_written_is_healed_by_the_nex
         monkeypatch.setattr(store, "write_checkpoint", note)
         ledger.settle(make_settlement(8), validator)
     assert written == [7, 8]
+
+
+def test_the_folder_is_flushed_where_a_power_cut_could_leave_no_checkpoint_at_all(
+    path: Path, make_settlement: Make, validator: Keypair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier checkpoint is as good as the last, but none is not: the ledger would be refused."""
+    flushed: list[bytes] = []
+    monkeypatch.setattr(_files, "sync_folder", lambda _: flushed.append(checkpoint_path(path).read_bytes()))
+    with Ledger.open(path) as ledger:
+        ledger.settle(make_settlement(7), validator)
+        assert flushed == []
+        checkpoint_path(path).unlink()
+        ledger.settle(make_settlement(8), validator)
+    assert flushed == [checkpoint_path(path).read_bytes()]
 
 
 def test_a_checkpoint_a_round_behind_is_healed_when_the_ledger_is_opened(
