@@ -201,7 +201,11 @@ def copy_ledger(path: Path, to: Path) -> Checkpoint:
     with Ledger.open(path, read_only=True) as source, _makeable(to):
         last = source.checkpoint
         rounds = (
-            SealedRound(row=row, receipts=tuple(source.receipts(row.round)), postings=tuple(source.postings(row.round)))
+            SealedRound(
+                row=row,
+                receipts=tuple(source.receipts(row.round)),
+                movements=tuple((one.account, one.kind, one.amount) for one in source.postings(row.round)),
+            )
             for row in itertools.islice(source.rounds(), last.round)
         )
         creation.make_file(to, source._row, rounds)  # noqa: SLF001 - the genesis as it was written and signed

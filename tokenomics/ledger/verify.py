@@ -16,13 +16,14 @@ from tokenomics.ledger.connection import open_engine, transaction
 from tokenomics.ledger.integrity import schema_problems
 from tokenomics.ledger.log import Log, genesis_leaf, origin_of, round_leaf
 from tokenomics.ledger.place import ledger_exists
-from tokenomics.ledger.planning import SealedRound, Tip, check_follows, genesis_tip, head_of, invariant_problems, seal
+from tokenomics.ledger.planning import Tip, check_follows, genesis_tip, head_of, invariant_problems, seal
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement
 from tokenomics.ledger.rows import (
     PAGE_SIZE,
+    postings_of,
     read_genesis,
     read_orphans,
-    read_postings,
+    read_posting_rows,
     read_receipts,
     read_rounds,
     tip_of,
@@ -156,7 +157,7 @@ class _Check:
         where = f"round {row.round}: "
         log, self.log = self.log, self.log.then(round_leaf(row))
         receipts = read_receipts(connection, row.round)
-        postings = read_postings(connection, row.round)
+        posted = read_posting_rows(connection, row.round)
         self._check_signature(genesis, row.round, row.log_root, row.signature)
         settlement = Settlement(
             round=row.round,
@@ -173,15 +174,16 @@ class _Check:
         try:
             sealed = seal(genesis, tip, settlement, self.pending, log)
         except TokenomicsError:
-            self._check_hashes(genesis, tip, row, receipts, postings)
+            self._check_hashes(genesis, tip, row, receipts, postings_of(posted))
             raise
-        moved = [(posting.account, posting.kind, posting.amount) for posting in sealed.postings]
-        self.pending = self.pending.after(row.round, moved, vesting=genesis.vesting)
-        whole = SealedRound(
-            row=replace(sealed.row, signature=row.signature), receipts=tuple(receipts), postings=tuple(postings)
-        )
-        if whole == replace(sealed, row=row):
+        self.pending = self.pending.after(row.round, sealed.movements, vesting=genesis.vesting)
+        if (
+            row == replace(sealed.row, signature=row.signature)
+            and tuple(receipts) == sealed.receipts
+            and posted == [(position, *moved) for position, moved in enumerate(sealed.movements)]
+        ):
             return  # row, receipts and postings are those that genesis, scores and the rounds before give
+        postings = postings_of(posted)
         self._check_hashes(genesis, tip, row, receipts, postings)
         for name in ("era", "emission", "minted", "unminted", "supply", "receipts_root", "postings_root"):
             recorded, expected = getattr(row, name), getattr(sealed.row, name)
@@ -194,7 +196,8 @@ class _Check:
     ) -> None:
         """Say which rules a round breaks, and which of its hashes aren't those of its content."""
         where = f"round {row.round}: "
-        self.errors += [f"{where}{problem}" for problem in invariant_problems(genesis, row, receipts, postings)]
+        moved = [(posting.account, posting.kind, posting.amount) for posting in postings]
+        self.errors += [f"{where}{problem}" for problem in invariant_problems(genesis, row, receipts, moved)]
         recomputed = head_of(tip.head, row, [one.leaf for one in receipts], [one.leaf for one in postings])
         if row.head != recomputed:
             self._log_error(f"{where}its head is {row.head}, but its content and the head before give {recomputed}")
