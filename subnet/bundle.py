@@ -16,10 +16,11 @@ and nothing that a simulation keeps for its clients. Files lie in a folder, or i
 import json
 import re
 import shutil
+import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
@@ -27,7 +28,7 @@ from typing import Final, get_args
 from clients.contribution import Envelope
 from subnet.errors import RunError
 from subnet.report import read_round
-from subnet.run_files import LEDGER_NAME
+from subnet.run_files import LEDGER_NAME, find_ledger
 from subnet.spec import FILE_NAME
 from subnet.store import Kind, Store
 from tokenomics.ledger import Ledger, checkpoint_path, copy_ledger
@@ -76,8 +77,7 @@ def bundle(run: Path, out: Path) -> Bundled:
         StoreError: something that the ledger names is missing or was altered.
         TokenomicsError: the ledger can't be read.
     """
-    if not (run / LEDGER_NAME).is_file():
-        raise RunError(f"no {LEDGER_NAME} in {run}", remedy="name the folder that a run has printed")
+    find_ledger(run)
     if out.exists():
         raise RunError(f"{out} is there already", remedy="name a folder or a .tar file that isn't there yet")
     try:
@@ -122,7 +122,9 @@ def unpacked(path: Path) -> Iterator[Path]:
 
 def _fill(run: Path, folder: Path, out: Path) -> Bundled:
     shutil.copyfile(run / FILE_NAME, folder / FILE_NAME)
-    copy_ledger(run / LEDGER_NAME, folder / LEDGER_NAME)
+    copy_ledger(find_ledger(run), folder / LEDGER_NAME)
+    with closing(sqlite3.connect(folder / LEDGER_NAME)) as copy:
+        copy.execute("PRAGMA journal_mode=DELETE")  # one file, which can be read where nothing may be written
     source, target = Store(run), _Target(folder)
     with Ledger.open(folder / LEDGER_NAME, read_only=True) as ledger:
         (folder / KEY_NAME).write_text(f"{ledger.key}\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clients.seeds import seed_bytes
 from subnet.errors import RunError
-from subnet.run_files import LEDGER_NAME, NONCES_NAME
+from subnet.run_files import NONCES_NAME, has_ledger
 from subnet.store import write_atomically
 from tokenomics.canonical import canonical_json
 
@@ -66,7 +66,7 @@ class SystemEntropy:
 
     def _secret(self) -> bytes:
         path = self.folder / NONCES_NAME
-        if not path.exists() and not (self.folder / LEDGER_NAME).exists():
+        if not path.exists() and not has_ledger(self.folder):
             write_atomically(path, secrets.token_bytes(_SECRET_BYTES))  # mode 0600, as all that it writes
         try:
             with path.open("rb") as file:

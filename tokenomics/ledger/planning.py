@@ -1,16 +1,25 @@
 """From scores to a sealed round: pure functions that settling and verifying share."""
 
-from collections import Counter
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from tokenomics._checks import check_integer
-from tokenomics.canonical import canonical_json, sha256_hex
+from tokenomics.canonical import canonical_json
 from tokenomics.emission import HeightSchedule
 from tokenomics.errors import LedgerConflictError, LedgerError
 from tokenomics.ledger.log import Log, genesis_head, genesis_leaf, round_leaf
-from tokenomics.ledger.records import ISSUANCE, Genesis, Posting, ReceiptEntry, RoundRow, Settlement
+from tokenomics.ledger.records import (
+    ISSUANCE,
+    Genesis,
+    Posting,
+    ReceiptEntry,
+    RoundRow,
+    Settlement,
+    leaves_of,
+)
 from tokenomics.ledger.vesting import PARTICIPANT_PREFIX, PENDING_PREFIX, Movement, Pending, earner, moved_on
 from tokenomics.merkle import merkle_root
 from tokenomics.split import RoundSplit, divide_round
@@ -44,7 +53,16 @@ class SealedRound:
 
     row: RoundRow
     receipts: tuple[ReceiptEntry, ...]
-    postings: tuple[Posting, ...]
+    movements: tuple[Movement, ...]
+    """What its postings move, by position: thousands, so they are made into records only where one is wanted."""
+
+    @property
+    def postings(self) -> tuple[Posting, ...]:
+        """The postings as records, made at each call."""
+        return tuple(
+            Posting(position=position, account=account, kind=kind, amount=amount)
+            for position, (account, kind, amount) in enumerate(self.movements)
+        )
 
 
 def plan_round(
@@ -120,7 +138,7 @@ def seal(genesis: Genesis, tip: Tip, settlement: Settlement, pending: Pending, l
     Raises:
         TokenomicsError: amounts or scores are out of range.
     """
-    receipts = tuple(sorted(settlement.entries, key=lambda entry: entry.hotkey))
+    receipts = tuple(sorted(settlement.entries, key=attrgetter("hotkey")))
     plan = plan_round(
         genesis,
         round=settlement.round,
@@ -130,15 +148,13 @@ def seal(genesis: Genesis, tip: Tip, settlement: Settlement, pending: Pending, l
         pays=settlement.pays,
     )
     struck = {entry.hotkey for entry in receipts if entry.struck}
-    movements = [
+    movements = (
         *_emitted(genesis, plan.split),
         *moved_on(pending, plan.round, vesting=genesis.vesting, struck=struck),
-    ]
-    postings = tuple(
-        Posting(position=position, account=account, kind=kind, amount=amount)
-        for position, (account, kind, amount) in enumerate(movements)
     )
-    receipt_leaves, posting_leaves = [one.leaf for one in receipts], [one.leaf for one in postings]
+    check_integer("the largest posting", max(map(itemgetter(2), movements), default=0), error=LedgerError)
+    receipt_leaves = [one.leaf for one in receipts]
+    posting_leaves = leaves_of(movements)
     row = RoundRow(
         round=plan.round,
         era=plan.era,
@@ -160,10 +176,10 @@ def seal(genesis: Genesis, tip: Tip, settlement: Settlement, pending: Pending, l
     )
     row = replace(row, head=head_of(tip.head, row, receipt_leaves, posting_leaves))
     row = replace(row, log_root=log.then(round_leaf(row)).root)
-    problems = invariant_problems(genesis, row, receipts, postings)
+    problems = invariant_problems(genesis, row, receipts, movements)
     if problems:
         raise LedgerError(f"round {plan.round}: {'; '.join(problems)}", remedy="report this: it can't happen")
-    return SealedRound(row=row, receipts=receipts, postings=postings)
+    return SealedRound(row=row, receipts=receipts, movements=movements)
 
 
 def head_of(previous: str, row: RoundRow, receipts: Sequence[bytes], postings: Sequence[bytes]) -> str:
@@ -175,10 +191,13 @@ def head_of(previous: str, row: RoundRow, receipts: Sequence[bytes], postings: S
         receipts: the receipt entries' leaves, by hotkey.
         postings: the postings' leaves, by position.
     """
-    # the canonical bytes of {"postings": [...], "previous": ..., "receipts": [...], "round": {...}}
-    content = (b'{"postings":[', b",".join(postings), b'],"previous":"', previous.encode(), b'","receipts":[')
-    rest = (b",".join(receipts), b'],"round":', canonical_json(_row_content(row)), b"}")
-    return sha256_hex(b"flower-subnet/ledger-round/v3\x00" + b"".join((*content, *rest)))
+    # the canonical bytes of {"postings": [...], "previous": ..., "receipts": [...], "round": {...}}, a part at a time
+    digest = hashlib.sha256(b'flower-subnet/ledger-round/v3\x00{"postings":[')
+    digest.update(b",".join(postings))
+    digest.update(f'],"previous":"{previous}","receipts":['.encode())
+    digest.update(b",".join(receipts))
+    digest.update(b'],"round":' + canonical_json(_row_content(row)) + b"}")
+    return digest.hexdigest()
 
 
 def round_content(row: RoundRow, receipts: Sequence[ReceiptEntry], postings: Sequence[Posting]) -> dict[str, Any]:
@@ -192,40 +211,46 @@ def _row_content(row: RoundRow) -> dict[str, Any]:
 
 
 def invariant_problems(
-    genesis: Genesis, row: RoundRow, receipts: Sequence[ReceiptEntry], postings: Sequence[Posting]
+    genesis: Genesis, row: RoundRow, receipts: Sequence[ReceiptEntry], movements: Sequence[Movement]
 ) -> list[str]:
     """Say which of the rules that hold in every round a round breaks, without recomputing its split."""
     problems = []
-    if total := sum(posting.amount for posting in postings):
+    sums: dict[str, int] = {}
+    accounts: dict[str, list[str]] = {}
+    for account, kind, amount in movements:
+        sums[kind] = sums.get(kind, 0) + amount
+        accounts.setdefault(kind, []).append(account)
+    if total := sum(sums.values()):
         problems.append(f"its postings sum to {total}, not 0")
-    sums: Counter[str] = Counter()
-    for posting in postings:
-        sums[posting.kind] += posting.amount
-    problems += [f"its {kind} postings sum to {sums[kind]}, not 0" for kind in ("release", "void") if sums[kind]]
-    issued = -sum(posting.amount for posting in postings if posting.account == ISSUANCE)
+    problems += [f"its {kind} postings sum to {sums[kind]}, not 0" for kind in ("release", "void") if sums.get(kind)]
+    issued = -sum(amount for account, _, amount in movements if account == ISSUANCE)
     if issued != row.minted:
         problems.append(f"its postings issue {issued}, but it says that it minted {row.minted}")
     if row.minted + row.unminted != row.emission:
         problems.append(f"minted {row.minted} and unminted {row.unminted} don't make the emission {row.emission}")
     if row.supply > genesis.schedule.cap:
         problems.append(f"the supply is {row.supply}, above the cap {genesis.schedule.cap}")
-    paid = [(posting.account, posting.kind) for posting in postings]
-    if len(paid) != len(set(paid)):
+    if any(len(set(paid)) != len(paid) for paid in accounts.values()):
         problems.append("an account is paid twice")
-    earners = {
-        earner(entry.hotkey, vesting=genesis.vesting)
-        for entry in receipts
-        if entry.status == "accepted" and entry.score
-    }
-    for account, kind in paid:
-        if kind == "emission" and account.startswith((PARTICIPANT_PREFIX, PENDING_PREFIX)) and account not in earners:
-            problems.append(f"{account} is paid without an accepted receipt")
-    return problems
+    prefix = earner("", vesting=genesis.vesting)
+    earners = {f"{prefix}{entry.hotkey}" for entry in receipts if entry.score and entry.status == "accepted"}
+    strangers = [account for account in accounts.get("emission", ()) if account not in earners]
+    return problems + [
+        f"{account} is paid without an accepted receipt"
+        for account in strangers
+        if account.startswith((PARTICIPANT_PREFIX, PENDING_PREFIX))
+    ]
 
 
 def _emitted(genesis: Genesis, split: RoundSplit) -> list[Movement]:
     """Write a division down in double entry: issuance first, and nothing for whoever gets nothing."""
-    moved = [(ISSUANCE, -split.minted), (f"owner:{genesis.owner}", split.owner)]
-    moved.append((f"validator:{genesis.validator}", split.validator))
-    moved += [(earner(hotkey, vesting=genesis.vesting), amount) for hotkey, amount in split.participants.items()]
-    return [(account, "emission", amount) for account, amount in moved if amount]
+    others = {
+        ISSUANCE: -split.minted,
+        f"owner:{genesis.owner}": split.owner,
+        f"validator:{genesis.validator}": split.validator,
+    }
+    prefix = earner("", vesting=genesis.vesting)
+    return [
+        *((account, "emission", amount) for account, amount in others.items() if amount),
+        *[(f"{prefix}{hotkey}", "emission", amount) for hotkey, amount in split.participants.items() if amount],
+    ]

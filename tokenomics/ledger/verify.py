@@ -15,13 +15,15 @@ from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path, read_check
 from tokenomics.ledger.connection import open_engine, transaction
 from tokenomics.ledger.integrity import schema_problems
 from tokenomics.ledger.log import Log, genesis_leaf, origin_of, round_leaf
-from tokenomics.ledger.planning import SealedRound, Tip, check_follows, genesis_tip, head_of, invariant_problems, seal
+from tokenomics.ledger.place import ledger_exists
+from tokenomics.ledger.planning import Tip, check_follows, genesis_tip, head_of, invariant_problems, seal
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement
 from tokenomics.ledger.rows import (
     PAGE_SIZE,
+    postings_of,
     read_genesis,
     read_orphans,
-    read_postings,
+    read_posting_rows,
     read_receipts,
     read_rounds,
     tip_of,
@@ -52,10 +54,10 @@ class Verification:
 def verify_ledger(path: Path, *, validator: str | None = None) -> Verification:
     """Recompute a whole ledger and compare: chain, signatures, emissions, splits, sums, cap, and the checkpoint file.
 
-    The file is opened to be read only, and nothing in it is trusted: this never raises for what it holds.
+    The ledger is opened to be read only, and nothing in it is trusted: this never raises for what it holds.
 
     Args:
-        path: the ledger's file; its checkpoint file is looked for beside it.
+        path: the ledger's, whether a file or on a server; its checkpoint file is looked for beside it.
         validator: the hotkey whose ledger it should be. Without it, a history that somebody rewrote with a key of
             their own is found to be sound.
     """
@@ -101,7 +103,7 @@ class _Check:
         self.log_errors.append(problem)
 
     def run(self) -> None:
-        if not self.path.is_file():
+        if not ledger_exists(self.path):
             raise LedgerError(f"there is no ledger at {self.path}")
         checkpoint = None
         with self.noting("checkpoint: "):
@@ -155,7 +157,7 @@ class _Check:
         where = f"round {row.round}: "
         log, self.log = self.log, self.log.then(round_leaf(row))
         receipts = read_receipts(connection, row.round)
-        postings = read_postings(connection, row.round)
+        posted = read_posting_rows(connection, row.round)
         self._check_signature(genesis, row.round, row.log_root, row.signature)
         settlement = Settlement(
             round=row.round,
@@ -172,15 +174,16 @@ class _Check:
         try:
             sealed = seal(genesis, tip, settlement, self.pending, log)
         except TokenomicsError:
-            self._check_hashes(genesis, tip, row, receipts, postings)
+            self._check_hashes(genesis, tip, row, receipts, postings_of(posted))
             raise
-        moved = [(posting.account, posting.kind, posting.amount) for posting in sealed.postings]
-        self.pending = self.pending.after(row.round, moved, vesting=genesis.vesting)
-        whole = SealedRound(
-            row=replace(sealed.row, signature=row.signature), receipts=tuple(receipts), postings=tuple(postings)
-        )
-        if whole == replace(sealed, row=row):
+        self.pending = self.pending.after(row.round, sealed.movements, vesting=genesis.vesting)
+        if (
+            row == replace(sealed.row, signature=row.signature)
+            and tuple(receipts) == sealed.receipts
+            and posted == [(position, *moved) for position, moved in enumerate(sealed.movements)]
+        ):
             return  # row, receipts and postings are those that genesis, scores and the rounds before give
+        postings = postings_of(posted)
         self._check_hashes(genesis, tip, row, receipts, postings)
         for name in ("era", "emission", "minted", "unminted", "supply", "receipts_root", "postings_root"):
             recorded, expected = getattr(row, name), getattr(sealed.row, name)
@@ -193,7 +196,8 @@ class _Check:
     ) -> None:
         """Say which rules a round breaks, and which of its hashes aren't those of its content."""
         where = f"round {row.round}: "
-        self.errors += [f"{where}{problem}" for problem in invariant_problems(genesis, row, receipts, postings)]
+        moved = [(posting.account, posting.kind, posting.amount) for posting in postings]
+        self.errors += [f"{where}{problem}" for problem in invariant_problems(genesis, row, receipts, moved)]
         recomputed = head_of(tip.head, row, [one.leaf for one in receipts], [one.leaf for one in postings])
         if row.head != recomputed:
             self._log_error(f"{where}its head is {row.head}, but its content and the head before give {recomputed}")
