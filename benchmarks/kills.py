@@ -103,18 +103,18 @@ def kill(path: Path, n_kills: int, *, n_entries: int, seed: int) -> Row:
         seed: of the moments of the kills.
     """
     began, draw = time.perf_counter(), random.Random(seed)
-    Ledger.create(path, _genesis(), SIGNER).close()
+    Ledger.create(path, genesis(), SIGNER).close()
     row, roots = Row(database="sqlite"), dict[int, str]()
     for number in range(1, n_kills + 1):
         known = len(roots)
         roots |= _live_and_die(path, known + 1, n_entries, draw, settles=number % OPENING_EVERY != 0)
         row.kills += 1
         row.killed_before_first_round += len(roots) == known
-        _look_at(path, roots, row)
+        look_at(path, roots, row)
         if number % 10 == 0 or number == n_kills:
             row.torn_rounds += len(verify_ledger(path, validator=SIGNER.public).errors)
     row.acknowledged_rounds = len(roots)
-    row.paid_twice = _wrongly_paid(path, n_entries)
+    row.paid_twice = wrongly_paid(path, n_entries)
     row.seconds = time.perf_counter() - began
     return row
 
@@ -137,7 +137,7 @@ def _live_and_die(path: Path, first: int, n_entries: int, draw: random.Random, *
     return {int(number): root for number, root in whole}
 
 
-def _look_at(path: Path, roots: dict[int, str], row: Row) -> None:
+def look_at(path: Path, roots: dict[int, str], row: Row) -> None:
     """Compare the ledger with what was acknowledged, before anything is repaired."""
     with Ledger.open(path, read_only=True) as ledger:
         height = ledger.height
@@ -148,12 +148,12 @@ def _look_at(path: Path, roots: dict[int, str], row: Row) -> None:
         row.lost_rounds += sum(found.get(number) != root for number, root in roots.items())
 
 
-def _wrongly_paid(path: Path, n_entries: int) -> int:
+def wrongly_paid(path: Path, n_entries: int) -> int:
     """Add up what everybody should have been paid, and count whose sum the ledger doesn't have."""
     due: Counter[str] = Counter()
     with Ledger.open(path, read_only=True) as ledger:
         for number in range(1, ledger.height + 1):
-            scores = {entry.hotkey: entry.score for entry in _settlement(number, n_entries).entries}
+            scores = {entry.hotkey: entry.score for entry in settlement(number, n_entries).entries}
             emission = SCHEDULE.emission(height=number - 1)
             due.update(divide_round(emission=emission, shares=Shares(), scores=scores).participants)
         paid = {hotkey: earned.paid for hotkey, earned in ledger.earnings().items()}
@@ -164,24 +164,24 @@ def _settle_for_ever(path: Path, first: int, n_entries: int) -> None:
     """Be the child: settle from a round on, and acknowledge each once it is settled."""
     print("opening", flush=True)
     with Ledger.open(path) as ledger:
-        for settlement in _settlements(first, n_entries):
+        for due in _settlements(first, n_entries):
             try:
-                checkpoint = ledger.settle(settlement, SIGNER)
+                checkpoint = ledger.settle(due, SIGNER)
             except LedgerConflictError:
-                if settlement.round != first or ledger.height != first:
+                if due.round != first or ledger.height != first:
                     raise
                 checkpoint = ledger.checkpoint_of(first)  # settled before the kill, though nobody was told
-            print(settlement.round, checkpoint.tree.root, flush=True)
+            print(due.round, checkpoint.tree.root, flush=True)
 
 
 def _settlements(first: int, n_entries: int) -> Iterator[Settlement]:
     number = first
     while True:
-        yield _settlement(number, n_entries)
+        yield settlement(number, n_entries)
         number += 1
 
 
-def _settlement(number: int, n_entries: int) -> Settlement:
+def settlement(number: int, n_entries: int) -> Settlement:
     """Return a round, always the same for its number: uneven scores, a few of them 0, and now and then a strike."""
     return Settlement(
         round=number,
@@ -207,7 +207,8 @@ def _entry(number: int, place: int) -> ReceiptEntry:
     )
 
 
-def _genesis() -> Genesis:
+def genesis() -> Genesis:
+    """Return the first row of the ledgers that are settled here."""
     return Genesis(
         subnet="kills",
         spec_hash=_digest("spec"),

@@ -27,9 +27,11 @@ class Sqlite:
         self.path = self._new_folder() / "ledger.sqlite"
 
     def create(self, genesis: Genesis, signer: Keypair) -> None:
+        """Make the ledger."""
         Ledger.create(self.path, genesis, signer).close()
 
     def open(self, *, read_only: bool = False) -> Ledger:
+        """Open it, as another process might at the same time."""
         return Ledger.open(self.path, read_only=read_only)
 
     def other(self, genesis: Genesis, signer: Keypair) -> Ledger:
@@ -37,6 +39,7 @@ class Sqlite:
         return Ledger.create(self._new_folder() / "ledger.sqlite", genesis, signer)
 
     def verify(self, validator: str) -> Verification:
+        """Recompute it."""
         return verify_ledger(self.path, validator=validator)
 
     def crash_at(self, statement: int, settle: Callable[[], Any]) -> bool:
@@ -81,6 +84,7 @@ class Sqlite:
         return cut == end
 
     def discard(self) -> None:
+        """Leave nothing behind."""
         shutil.rmtree(self._folder)
 
     def _new_folder(self) -> Path:

@@ -23,14 +23,17 @@ class Model:
 
     @property
     def height(self) -> int:
+        """The last settled round."""
         return len(self.settled)
 
     @property
     def minted(self) -> int:
+        """All that there is, spent or burnt."""
         return -self.balances["issuance"]
 
     @property
     def cap(self) -> int:
+        """What the schedule never passes."""
         schedule = self.genesis.schedule
         if not isinstance(schedule, HeightSchedule):
             return schedule.cap
@@ -64,6 +67,7 @@ class Model:
         return found
 
     def pending_of(self, hotkey: str) -> int:
+        """What a hotkey has earned that is neither released nor voided."""
         return sum(paid.get(hotkey, 0) for paid in self.pending.values())
 
     def _emission(self, number: int) -> int:

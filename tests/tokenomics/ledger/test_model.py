@@ -2,6 +2,7 @@
 
 A handful of runs here. `make model` plays many more: SUBNET_LEDGER_RUNS of SUBNET_LEDGER_STEPS steps.
 """
+# ruff: noqa: D102 - the rules' names say what they do
 
 import os
 import threading
