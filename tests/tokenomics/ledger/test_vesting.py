@@ -22,7 +22,7 @@ from tokenomics.ledger import Earnings, Genesis, Ledger, Payout, Pending, Receip
 from tokenomics.ledger.log import Log, genesis_leaf, round_leaf
 from tokenomics.ledger.planning import genesis_tip, seal
 from tokenomics.ledger.rows import read_pending, tip_of
-from tokenomics.ledger.vesting import moved_on
+from tokenomics.ledger.vesting import moved_on, payout
 
 Make = Callable[..., Any]
 ALICE, BOB, CAROL = (digest(name) for name in ("alice", "bob", "carol"))
@@ -465,3 +465,10 @@ def test_settling_reads_no_more_than_it_needs(play: Make) -> None:
         assert read.due(7, vesting=4) == whole.due(7, vesting=4) != {}
         assert read.of(ALICE) == whole.of(ALICE) > 0
         assert BOB not in read.by_round[5]
+
+
+def test_pay_is_released_from_the_very_round_on_that_releases_it() -> None:
+    """Paid in round 2 with a vesting of 3: pending up to round 4, released in 5."""
+    states = [payout(2, vesting=3, height=height, voided_in=None) for height in (2, 4, 5, 6)]
+    assert [one.state for one in states] == ["pending", "pending", "released", "released"]
+    assert {one.round for one in states} == {5}
