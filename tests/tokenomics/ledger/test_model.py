@@ -19,35 +19,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.tokenomics.ledger.conftest import digest
 from tests.tokenomics.ledger.databases import Sqlite
+from tests.tokenomics.ledger.drawn import VALIDATOR, genesis_of, rounds, schedules, settlement_of, shares
 from tests.tokenomics.ledger.model import Model
-from tokenomics import HeightSchedule, Shares, SupplySchedule, Token
+from tokenomics import HeightSchedule, Shares, SupplySchedule
 from tokenomics.errors import LedgerConflictError, LedgerError
 from tokenomics.keys import Keypair
-from tokenomics.ledger import Checkpoint, Genesis, Ledger, ReceiptEntry, Settlement, store
+from tokenomics.ledger import Checkpoint, Ledger, Settlement, store
 
 N_RUNS = int(os.environ.get("SUBNET_LEDGER_RUNS", "8"))
 N_STEPS = int(os.environ.get("SUBNET_LEDGER_STEPS", "25"))
-VALIDATOR = Keypair.from_seed(bytes(32))
 STRANGER = Keypair.from_seed(bytes([1] * 32))
-HOTKEYS = tuple(digest(name) for name in ("alice", "bob", "carol", "dan"))
-
-schedules = st.builds(HeightSchedule, subsidy=st.integers(1, 2_000), interval=st.integers(1, 9)) | st.builds(
-    SupplySchedule, cap=st.integers(1, 5_000), emission=st.integers(1, 800)
-)
-shares = st.builds(Shares, owner=st.integers(0, 3), validator=st.integers(0, 3), participants=st.integers(1, 9))
-scores = st.integers(0, 9) | st.integers(0, 2**63 - 1)
-outcomes = st.one_of(
-    st.tuples(st.just("accepted"), scores, st.sampled_from([False])),
-    st.tuples(st.sampled_from(["accepted", "rejected", "missing"]), st.just(0), st.booleans()),
-)
 writers = st.sampled_from(["first", "second"])
-rounds = st.fixed_dictionaries(
-    {
-        "outcomes": st.dictionaries(st.sampled_from(HOTKEYS), outcomes),
-        "unpaid_score": st.just(0) | scores,
-        "pays": st.sampled_from([True, True, True, False]),
-    }
-)
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -60,19 +42,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @initialize(schedule=schedules, shares=shares, vesting=st.integers(0, 4))
     def begin(self, schedule: HeightSchedule | SupplySchedule, shares: Shares, vesting: int) -> None:
-        genesis = Genesis(
-            subnet="digits",
-            spec_hash=digest("spec"),
-            validator=VALIDATOR.public,
-            owner="team",
-            token=Token("DIG"),
-            schedule=schedule,
-            shares=shares,
-            vesting=vesting,
-            model_hash=digest(("model", 0)),
-            validation_root=digest("validation"),
-            created_at=1_700_000_000,
-        )
+        genesis = genesis_of(schedule, shares, vesting)
         self.model = Model(genesis)
         self.database.create(genesis, VALIDATOR)
 
@@ -88,24 +58,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def next_round(self, drawn: dict[str, Any], **changes: Any) -> Settlement:
         """The round that follows; `drawn` says what became of whom."""
-        number = self.model.height + 1
-        entries = tuple(
-            ReceiptEntry(
-                hotkey=hotkey, receipt_hash=digest((number, hotkey)), status=status, score=score, struck=struck
-            )
-            for hotkey, (status, score, struck) in drawn["outcomes"].items()
-        )
-        whole = Settlement(
-            round=number,
-            base_hash=self.model.settled[-1].model_hash if self.model.settled else self.model.genesis.model_hash,
-            model_hash=digest(("model", number, drawn["pays"])),
-            record_hash=digest(("record", number)),
-            settled_at=1_700_000_000 + number,
-            entries=entries,
-            unpaid_score=drawn["unpaid_score"],
-            pays=drawn["pays"],
-        )
-        return replace(whole, **changes)
+        return replace(settlement_of(self.model, drawn), **changes)
 
     def in_model(self, settlement: Settlement) -> None:
         """Let the model settle what the ledger has settled, and compare the round's postings."""

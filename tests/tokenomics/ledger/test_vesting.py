@@ -472,3 +472,10 @@ def test_pay_is_released_from_the_very_round_on_that_releases_it() -> None:
     states = [payout(2, vesting=3, height=height, voided_in=None) for height in (2, 4, 5, 6)]
     assert [one.state for one in states] == ["pending", "pending", "released", "released"]
     assert {one.round for one in states} == {5}
+
+
+def test_a_payout_is_told_by_what_came_first() -> None:
+    """At once without vesting, whatever was voided; and voided pay stays so when its release would have come."""
+    assert payout(2, vesting=0, height=9, voided_in=4) == Payout(state="paid", round=2)
+    assert payout(2, vesting=3, height=9, voided_in=4) == Payout(state="voided", round=4)
+    assert Earnings(vested=1, pending=20, voided=300).paid == 321
