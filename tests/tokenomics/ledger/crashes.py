@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 
 from tokenomics.keys import Keypair
 from tokenomics.ledger import Genesis, Ledger, Verification, checkpoint_path, verify_ledger
@@ -18,8 +18,8 @@ class Crash(BaseException):
     """The process dies here. No `except Exception` stops it."""
 
 
-class Sqlite:
-    """A ledger in a folder of its own; after a crash, in the folder that the crash left."""
+class File:
+    """A ledger in a SQLite file, in a folder of its own; after a crash, in the folder that the crash left."""
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="ledger-model-"))
@@ -35,32 +35,25 @@ class Sqlite:
         return Ledger.open(self.path, read_only=read_only)
 
     def other(self, genesis: Genesis, signer: Keypair) -> Ledger:
-        """Make another ledger, elsewhere."""
+        """Make another ledger, in a file elsewhere."""
         return Ledger.create(self._new_folder() / "ledger.sqlite", genesis, signer)
 
     def verify(self, validator: str) -> Verification:
         """Recompute it."""
         return verify_ledger(self.path, validator=validator)
 
-    def crash_at(self, statement: int, settle: Callable[[], Any]) -> bool:
-        """Die before a statement of a settlement (or before its commit, if it has fewer); go on with what is left.
-
-        Returns:
-            Whether it died at all: False where the settlement was refused before.
-        """
+    def crash_at(self, statement: int, settle: Callable[[], Any]) -> None:
+        """Die before a statement of a settlement, or before its commit if it has fewer; go on with what is left."""
         left = self._new_folder()
 
-        def die() -> None:
+        def die(_: Connection) -> None:
             self._copy_to(left)
             raise Crash
 
-        with dying_at(statement, die):
-            try:
-                settle()
-            except Crash:
-                self.path = left / self.path.name
-                return True
-        return False
+        with dying_at(statement, die), contextlib.suppress(Crash):
+            settle()
+            raise AssertionError("it didn't die")
+        self.path = left / self.path.name
 
     def crash_in_commit(self, settle: Callable[[], Any], *, share: float) -> bool:
         """Die while the commit is written, after a share of its bytes; go on with what is left.
@@ -110,23 +103,20 @@ def _written(old: bytes, new: bytes) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def dying_at(statement: int, die: Callable[[], None]) -> Iterator[None]:
+def dying_at(statement: int, die: Callable[[Connection], None]) -> Iterator[None]:
     """Call `die` before statement number `statement` (from 0) that any engine sends, or before the first commit."""
     n_sent = 0
 
-    def before_statement(*_: object) -> None:
+    def before_statement(connection: Connection, *_: object) -> None:
         nonlocal n_sent
         if n_sent == statement:
-            die()
+            die(connection)
         n_sent += 1
 
-    def before_commit(_: object) -> None:
-        die()
-
     event.listen(Engine, "before_cursor_execute", before_statement)
-    event.listen(Engine, "commit", before_commit)
+    event.listen(Engine, "commit", die)
     try:
         yield
     finally:
         event.remove(Engine, "before_cursor_execute", before_statement)
-        event.remove(Engine, "commit", before_commit)
+        event.remove(Engine, "commit", die)
