@@ -86,6 +86,8 @@ class Row:
     module: str
     mutants: int
     noticed: int
+    timed_out: int
+    """Those of the noticed that took ten times as long as the tests should: loops without an end, mostly."""
     survived: tuple[str, ...]
     """mutmut's names."""
     seconds: float
@@ -105,7 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rows.append(measure(module, Path(folder), children=wanted.children, show=wanted.show))
         if not wanted.json:
             row = rows[-1]
-            print(f"{module:16} {row.noticed:4} of {row.mutants:4} noticed, {row.share:.1%}, {row.seconds:.0f} s")
+            noticed = f"{row.noticed:4} of {row.mutants:4} noticed, {row.share:.1%}"
+            print(f"{module:16} {noticed} ({row.timed_out} by timeout), {row.seconds:.0f} s")
             for name in row.survived:
                 print(f"    survived: {name}")
     if wanted.json:
@@ -140,6 +143,7 @@ def measure(module: str, folder: Path, *, children: int, show: bool = False) -> 
         module=module,
         mutants=len(verdicts),
         noticed=len(verdicts) - len(survived),
+        timed_out=counts["timeout"],
         survived=survived,
         seconds=time.perf_counter() - began,
     )
