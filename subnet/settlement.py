@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from subnet.enrolments import Enrolments
-from subnet.errors import RunError, StoreError
+from subnet.errors import StoreError
 from subnet.run import locked
-from subnet.run_files import LEDGER_NAME
+from subnet.run_files import find_ledger
 from subnet.store import write_atomically
 from tokenomics import Token
 from tokenomics.canonical import canonical_json
@@ -75,9 +75,7 @@ def export_claims(folder: Path, bindings: Sequence[EvmBinding], *, out: Path, ch
         LedgerError: the ledger can't be read, or doesn't verify.
         SettlementError: no chain or two are named, a binding can't be taken up, a claim would shrink, or there is none.
     """
-    path = folder / LEDGER_NAME
-    if not path.is_file():
-        raise RunError(f"no {LEDGER_NAME} in {folder}", remedy="name the folder that a run has printed")
+    path = find_ledger(folder)
     height = _verified(path)
     with locked(folder / "settlement"):
         kept = folder / "settlement" / "book.json"
