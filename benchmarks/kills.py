@@ -1,11 +1,14 @@
 """Kill validators while they settle: no acknowledged round may be lost, none torn, and none paid twice.
 
-`python -m benchmarks.kills [--kills 200] [--entries 20] [--seed 0] [--json]`
+`python -m benchmarks.kills [--database sqlite|postgresql] [--kills 200] [--entries 20] [--seed 0] [--json]`
 
 A child process opens the ledger and settles rounds, and writes each to a pipe once it is settled: from then on somebody
 counts on it. It is killed (SIGKILL) at a random moment: while it opens the ledger, which is where it repairs what the
 last kill left, or while it settles. The next child begins with the round after the last acknowledged one, as a
 validator does that heard nothing of it: if that round was settled after all, it has to be refused.
+
+On PostgreSQL each fifth kill is of the server, with all its processes, which is then started again; the child has to
+end by itself, with the ledger's own error.
 
 After each kill the acknowledged rounds are looked up; after each tenth and at the end everything is recomputed, and
 what everybody was paid is added up from the scores. The exit status is 1 if a round was lost, torn or paid twice. A
@@ -13,6 +16,7 @@ killed process isn't a power cut: what the operating system has taken, it still 
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import random
@@ -21,11 +25,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from benchmarks.postgres import Server, running_server
 from tokenomics import HeightSchedule, Shares, Token, divide_round
 from tokenomics.errors import LedgerConflictError
 from tokenomics.keys import Keypair
@@ -49,6 +54,8 @@ OPENING_S: Final = 0.02
 """Others live at most so long once they begin to open the ledger."""
 OPENING_EVERY: Final = 4
 """One child of so many is killed while it opens."""
+SERVER_EVERY: Final = 5
+"""One kill of so many is of the server, where there is one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,6 +64,8 @@ class Row:
 
     database: str
     kills: int = 0
+    server_kills: int = 0
+    """Those of them that killed the server instead of the validator."""
     acknowledged_rounds: int = 0
     lost_rounds: int = 0
     """Acknowledged, but missing or another one after the kill."""
@@ -83,8 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if wanted.child is not None:
         _settle_for_ever(Path(wanted.child), wanted.first, wanted.entries)
         return 0
-    with tempfile.TemporaryDirectory(prefix="kills-") as folder:
-        row = kill(Path(folder) / "ledger.sqlite", wanted.kills, n_entries=wanted.entries, seed=wanted.seed)
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kills-"))
+        server = stack.enter_context(running_server()) if wanted.database == "postgresql" else None
+        path = Path(folder) / "ledger.sqlite"
+        row = kill(path, wanted.kills, n_entries=wanted.entries, seed=wanted.seed, server=server)
     if wanted.json:
         print(json.dumps({"rows": [asdict(row)]}, indent=2))
     else:
@@ -93,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if row.sound else 1
 
 
-def kill(path: Path, n_kills: int, *, n_entries: int, seed: int) -> Row:
+def kill(path: Path, n_kills: int, *, n_entries: int, seed: int, server: Server | None = None) -> Row:
     """Make a ledger, settle it by children that are killed, and count what that did.
 
     Args:
@@ -101,13 +113,21 @@ def kill(path: Path, n_kills: int, *, n_entries: int, seed: int) -> Row:
         n_kills: children to kill.
         n_entries: participants of each round.
         seed: of the moments of the kills.
+        server: where the ledger is kept; in a SQLite file without one.
     """
     began, draw = time.perf_counter(), random.Random(seed)
-    Ledger.create(path, genesis(), SIGNER).close()
-    row, roots = Row(database="sqlite"), dict[int, str]()
+    Ledger.create(path, genesis(), SIGNER, url=None if server is None else server.url).close()
+    row, roots = Row(database="sqlite" if server is None else "postgresql"), dict[int, str]()
     for number in range(1, n_kills + 1):
         known = len(roots)
-        roots |= _live_and_die(path, known + 1, n_entries, draw, settles=number % OPENING_EVERY != 0)
+        with _started(path, known + 1, n_entries) as child:
+            if server is None or number % SERVER_EVERY:
+                roots |= _die(child, child.kill, draw, settles=number % OPENING_EVERY != 0)
+            else:
+                roots |= _die(child, server.kill, draw, settles=number % OPENING_EVERY != 0)
+                _check_told(child)
+                server.start()
+                row.server_kills += 1
         row.kills += 1
         row.killed_before_first_round += len(roots) == known
         look_at(path, roots, row)
@@ -119,22 +139,41 @@ def kill(path: Path, n_kills: int, *, n_entries: int, seed: int) -> Row:
     return row
 
 
-def _live_and_die(path: Path, first: int, n_entries: int, draw: random.Random, *, settles: bool) -> dict[int, str]:
-    """Start a child, kill it, and return the rounds that it acknowledged, each with the log's root."""
+@contextlib.contextmanager
+def _started(path: Path, first: int, n_entries: int) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "benchmarks.kills", "--child", str(path)]
     command += ["--first", str(first), "--entries", str(n_entries)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        lines = [child.stdout.readline()]
-        if settles:
-            lines.append(child.stdout.readline())
-        time.sleep(draw.uniform(0, SETTLING_S if settles else OPENING_S))
-        child.kill()
-        lines += child.stdout.read().splitlines(keepends=True)
-    if lines[0] != "opening\n" or (settles and not lines[1]):
-        raise SystemExit(f"the child ended by itself, with status {child.returncode}: its error is above")
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def _die(
+    child: subprocess.Popen[str], strike: Callable[[], None], draw: random.Random, *, settles: bool
+) -> dict[int, str]:
+    """Strike at a random moment, and return the rounds that the child acknowledged, each with the log's root."""
+    assert child.stdout is not None
+    assert child.stderr is not None
+    lines = [child.stdout.readline()]
+    if settles:
+        lines.append(child.stdout.readline())
+    time.sleep(draw.uniform(0, SETTLING_S if settles else OPENING_S))
+    if not all(lines) or child.poll() is not None:
+        raise SystemExit(f"the child ended by itself:\n{child.stderr.read()[-3000:]}")
+    strike()
+    lines += child.stdout.read().splitlines(keepends=True)
     whole = [line.split() for line in lines[1:] if line.endswith("\n")]
     return {int(number): root for number, root in whole}
+
+
+def _check_told(child: subprocess.Popen[str]) -> None:
+    """See that a child whose server was killed ended by itself, with the ledger's own error."""
+    assert child.stderr is not None
+    said = child.stderr.read()
+    if child.wait(timeout=60) == 0 or "LedgerError" not in said:
+        raise SystemExit(f"the server was killed, and the child only said:\n{said[-3000:]}")
 
 
 def look_at(path: Path, roots: dict[int, str], row: Row) -> None:
@@ -230,6 +269,7 @@ def _digest(text: str) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks.kills", description=__doc__.partition("\n")[0])
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--entries", type=int, default=20, help="participants of each round")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")

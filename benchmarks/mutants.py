@@ -59,6 +59,7 @@ _CONFIGURATION: Final = """\
 [tool.pytest.ini_options]
 addopts = ["--import-mode=importlib", "-p", "no:cacheprovider"]
 filterwarnings = ["error"]
+markers = ["only(*databases): as in the project's own configuration"]
 
 [tool.mutmut]
 source_paths = ["tokenomics"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import kills
+from benchmarks.postgres import running_server
 from tokenomics.ledger import Ledger, checkpoint_path
 
 
@@ -14,6 +15,14 @@ def test_killed_validators_lose_tear_and_repeat_nothing(tmp_path: Path) -> None:
     row = kills.kill(tmp_path / "ledger.sqlite", 6, n_entries=20, seed=0)
     assert (row.kills, row.lost_rounds, row.torn_rounds, row.paid_twice) == (6, 0, 0, 0)
     assert row.acknowledged_rounds >= 5
+    assert row.sound
+
+
+def test_neither_do_they_where_the_server_is_killed_now_and_then(tmp_path: Path) -> None:
+    with running_server() as server:
+        row = kills.kill(tmp_path / "ledger.sqlite", 5, n_entries=20, seed=0, server=server)
+    assert (row.kills, row.server_kills, row.lost_rounds, row.torn_rounds, row.paid_twice) == (5, 1, 0, 0, 0)
+    assert row.acknowledged_rounds >= 4
     assert row.sound
 
 

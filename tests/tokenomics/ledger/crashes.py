@@ -5,13 +5,52 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import psycopg
+import pytest
 from sqlalchemy import Connection, Engine, event
 
+from tokenomics.errors import LedgerError
 from tokenomics.keys import Keypair
 from tokenomics.ledger import Genesis, Ledger, Verification, checkpoint_path, verify_ledger
+from tokenomics.ledger.place import find_server
+
+
+class Place(Protocol):
+    """A ledger that is there, and what crashes make of it."""
+
+    tears_commits: bool
+    """Whether `crash_in_commit` can be played."""
+
+    def create(self, genesis: Genesis, signer: Keypair) -> None:
+        """Make the ledger."""
+        ...
+
+    def open(self, *, read_only: bool = False) -> Ledger:
+        """Open it, as another process might at the same time."""
+        ...
+
+    def other(self, genesis: Genesis, signer: Keypair) -> Ledger:
+        """Make another ledger, in a file elsewhere."""
+        ...
+
+    def verify(self, validator: str) -> Verification:
+        """Recompute it."""
+        ...
+
+    def crash_at(self, statement: int, settle: Callable[[], Any]) -> None:
+        """Die before a statement of a settlement, or before its commit if it has fewer; go on with what is left."""
+        ...
+
+    def crash_in_commit(self, settle: Callable[[], Any], *, share: float) -> bool:
+        """Die while the commit is written, after a share of its bytes; go on, and return whether it was all of it."""
+        ...
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        ...
 
 
 class Crash(BaseException):
@@ -20,6 +59,8 @@ class Crash(BaseException):
 
 class File:
     """A ledger in a SQLite file, in a folder of its own; after a crash, in the folder that the crash left."""
+
+    tears_commits = True
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="ledger-model-"))
@@ -90,6 +131,42 @@ class File:
         for file in (self.path, self.path.with_name(f"{self.path.name}-wal"), checkpoint_path(self.path)):
             if file.exists():
                 shutil.copy(file, folder)
+
+
+class Server(File):
+    """A ledger in a schema of its own on a PostgreSQL server, where a client that dies is a connection that ends."""
+
+    tears_commits = False
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url = url
+
+    def create(self, genesis: Genesis, signer: Keypair) -> None:
+        """Make the ledger."""
+        Ledger.create(self.path, genesis, signer, url=self.url).close()
+
+    def crash_at(self, statement: int, settle: Callable[[], Any]) -> None:
+        """Cut the connection before a statement, or before the commit; what the client says of it doesn't count."""
+
+        def die(connection: Connection) -> None:
+            pid = connection.connection.driver_connection.info.backend_pid
+            with self._connected() as other:
+                other.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,))
+            raise Crash
+
+        with dying_at(statement, die), pytest.raises((Crash, LedgerError)) as caught:
+            settle()
+        assert caught.type is Crash or "the server went away" in str(caught.value)
+
+    def discard(self) -> None:
+        """Drop the schema too."""
+        with self._connected() as connection:
+            connection.execute(f'DROP SCHEMA IF EXISTS "{find_server(self.path).schema}" CASCADE')
+        super().discard()
+
+    def _connected(self) -> psycopg.Connection:
+        return psycopg.connect(self.url.replace("+psycopg", ""), autocommit=True)
 
 
 def _written(old: bytes, new: bytes) -> tuple[int, int]:

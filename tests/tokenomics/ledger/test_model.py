@@ -15,10 +15,18 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.tokenomics.ledger.conftest import digest
-from tests.tokenomics.ledger.crashes import File
+from tests.tokenomics.ledger.crashes import File, Place, Server
+from tests.tokenomics.ledger.database import Database
 from tests.tokenomics.ledger.drawn import VALIDATOR, genesis_of, rounds, schedules, settlement_of, shares
 from tests.tokenomics.ledger.model import Model
 from tokenomics import HeightSchedule, Shares, SupplySchedule
@@ -35,21 +43,21 @@ writers = st.sampled_from(["first", "second"])
 class LedgerMachine(RuleBasedStateMachine):
     """Settling, racing, crashing and restarting, beside a model that does the same sums."""
 
-    def __init__(self, database: File) -> None:
+    def __init__(self, place: Place) -> None:
         super().__init__()
-        self.database = database
+        self.place = place
         self.open: dict[str, Ledger] = {}
 
     @initialize(schedule=schedules, shares=shares, vesting=st.integers(0, 4))
     def begin(self, schedule: HeightSchedule | SupplySchedule, shares: Shares, vesting: int) -> None:
         genesis = genesis_of(schedule, shares, vesting)
         self.model = Model(genesis)
-        self.database.create(genesis, VALIDATOR)
+        self.place.create(genesis, VALIDATOR)
 
     def ledger(self, who: str) -> Ledger:
         """The ledger as one of three has it open, until the next restart: two that write, and a reader."""
         if who not in self.open:
-            self.open[who] = self.database.open(read_only=who == "reader")
+            self.open[who] = self.place.open(read_only=who == "reader")
         return self.open[who]
 
     def close(self) -> None:
@@ -123,14 +131,15 @@ class LedgerMachine(RuleBasedStateMachine):
     def crash_within_a_settlement(self, drawn: dict[str, Any], statement: int) -> None:
         """Nothing of the round is left, wherever it was."""
         settlement = self.next_round(drawn)
-        self.database.crash_at(statement, lambda: self.ledger("first").settle(settlement, VALIDATOR))
+        self.place.crash_at(statement, lambda: self.ledger("first").settle(settlement, VALIDATOR))
         self.close()
 
+    @precondition(lambda self: self.place.tears_commits)
     @rule(drawn=rounds, share=st.floats(0, 1) | st.just(1.0))
     def crash_in_the_commit(self, drawn: dict[str, Any], share: float) -> None:
         """All of the round is left if all of it was written, and nothing otherwise."""
         settlement = self.next_round(drawn)
-        whole = self.database.crash_in_commit(lambda: self.ledger("first").settle(settlement, VALIDATOR), share=share)
+        whole = self.place.crash_in_commit(lambda: self.ledger("first").settle(settlement, VALIDATOR), share=share)
         self.close()
         if whole:
             self.in_model(settlement)
@@ -159,7 +168,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.sound()
 
     def sound(self) -> None:
-        found = self.database.verify(VALIDATOR.public)
+        found = self.place.verify(VALIDATOR.public)
         assert found.errors == []
         assert (found.rounds, found.head) == (self.model.height, self.ledger("first").head)
 
@@ -192,23 +201,28 @@ class LedgerMachine(RuleBasedStateMachine):
         """The chain holds, and a ledger of the same rounds that was never disturbed has the same bytes."""
         try:
             self.sound()
-            with self.database.other(self.model.genesis, VALIDATOR) as straight:
+            with self.place.other(self.model.genesis, VALIDATOR) as straight:
                 for settlement in self.model.settled:
                     straight.settle(settlement, VALIDATOR)
                 assert list(straight.dump()) == list(self.ledger("first").dump())
         finally:
             self.close()
-            self.database.discard()
+            self.place.discard()
 
 
 def _full_disk(_: Path, checkpoint: Checkpoint) -> None:
     raise LedgerError(f"round {checkpoint.round} is settled, but its checkpoint can't be written: the disk is full")
 
 
-@pytest.mark.parametrize("database", [File])
-def test_a_ledger_holds_what_the_model_says_whatever_happens(database: Callable[[], File]) -> None:
+@pytest.fixture
+def new_place(database: Database, request: pytest.FixtureRequest) -> Callable[[], Place]:
+    """Make a place for one run after the other."""
+    return File if database.kind == "sqlite" else lambda: Server(request.getfixturevalue("postgres_url"))
+
+
+def test_a_ledger_holds_what_the_model_says_whatever_happens(new_place: Callable[[], Place]) -> None:
     run_state_machine_as_test(
-        lambda: LedgerMachine(database()),
+        lambda: LedgerMachine(new_place()),
         settings=settings(
             max_examples=N_RUNS,
             stateful_step_count=N_STEPS,
