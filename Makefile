@@ -12,7 +12,7 @@ help:
 	@echo "make test       set up, then run all tests"
 	@echo "make lint types contracts    ruff, mypy, import-linter"
 	@echo "make model      a thousand random histories of a ledger beside a plain model (20 minutes)"
-	@echo "make kills      kill 200 validators while they settle (5 minutes)"
+	@echo "make kills      kill 200 validators while they settle (5 minutes); DATABASE=postgresql: a server too"
 	@echo "make mutants    change the money's code in every small way: do the tests notice? (an hour)"
 	@echo "make clean      remove .venv and caches"
 
@@ -40,7 +40,7 @@ model: .venv/dev
 	@SUBNET_LEDGER_RUNS=1000 SUBNET_LEDGER_STEPS=50 $(BIN)/python -m pytest tests/tokenomics/ledger/test_model.py
 
 kills: .venv/dev
-	@$(BIN)/python -m benchmarks.kills
+	@$(BIN)/python -m benchmarks.kills --database $(or $(DATABASE),sqlite)
 
 mutants: .venv/mutants
 	@$(BIN)/python -m benchmarks.mutants $(MODULES)
