@@ -12,7 +12,8 @@ TokenomicsError                     root
 ├── ProofError                      a proof that can't be made, or a signed note that can't be written or read
 └── LedgerError                     the ledger refuses, or can't be read or written
     ├── LedgerCorruptError          the ledger's file isn't what its own checkpoint says it is
-    └── LedgerConflictError         a round settled twice, or out of order
+    ├── LedgerConflictError         a round settled twice, or out of order
+    └── OrderError                  an order to move money that isn't one, or that doesn't apply
 ```
 """
 
@@ -99,3 +100,9 @@ class LedgerConflictError(LedgerError):
     """A round that is settled already, or that would leave a gap."""
 
     code = "tokenomics.ledger.conflict"
+
+
+class OrderError(LedgerError):
+    """An order to move money that isn't one, or that doesn't apply to the ledger as it is."""
+
+    code = "tokenomics.ledger.order"

@@ -6,38 +6,50 @@ schema.py       tables and triggers                 rows.py         reading and 
 vesting.py      pay that is pending, pure           checkpoint.py   the signed end, in a file of its own
 log.py          the log of all rounds, pure         proofs.py       proofs of it for those without the ledger
 connection.py   SQLite, and its errors in words
+accounts.py     whose each account is                title.py        a hotkey's word on its coldkey
+order.py        a coldkey's signed order             spending.py     which orders apply, pure
+order_rows.py   reading and writing orders
 store.py        Ledger                              verify.py, integrity.py   recompute everything
 ```
 """
 
 from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path
+from tokenomics.ledger.order import Order, SignedOrder
 from tokenomics.ledger.planning import RoundPlan, plan_round
 from tokenomics.ledger.proofs import GrowthFacts, PaymentFacts, prove_growth, prove_payment, verify_proof
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement, Status
+from tokenomics.ledger.spending import Book, Refusal, refusal
 from tokenomics.ledger.store import Ledger, rewrite_checkpoint
+from tokenomics.ledger.title import Title
 from tokenomics.ledger.verify import Verification, verify_ledger
 from tokenomics.ledger.vesting import Earnings, Payout, Pending
 
 __all__ = [
+    "Book",
     "Checkpoint",
     "Earnings",
     "Genesis",
     "GrowthFacts",
     "Ledger",
+    "Order",
     "PaymentFacts",
     "Payout",
     "Pending",
     "Posting",
     "ReceiptEntry",
+    "Refusal",
     "RoundPlan",
     "RoundRow",
     "Settlement",
+    "SignedOrder",
     "Status",
+    "Title",
     "Verification",
     "checkpoint_path",
     "plan_round",
     "prove_growth",
     "prove_payment",
+    "refusal",
     "rewrite_checkpoint",
     "verify_ledger",
     "verify_proof",

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, insert, or_, sele
 
 from tokenomics.errors import LedgerCorruptError
 from tokenomics.ledger import schema
+from tokenomics.ledger.order_rows import order_row
 from tokenomics.ledger.planning import SealedRound, Tip, genesis_tip
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow
 from tokenomics.ledger.vesting import NOTHING_PENDING, PARTICIPANT_PREFIX, PENDING_PREFIX, Earnings, Pending
@@ -203,7 +204,7 @@ def read_orphans(connection: Connection, table: Table) -> list[int]:
 
 
 def write_round(connection: Connection, sealed: SealedRound) -> None:
-    """Write a round: receipts, then the postings that they justify, then the row that seals both."""
+    """Write a round: receipts and orders, then the postings that they justify, then the row that seals all."""
     number = sealed.row.round
     receipts = [
         {
@@ -220,7 +221,8 @@ def write_round(connection: Connection, sealed: SealedRound) -> None:
         {"round": number, "position": one.position, "account": one.account, "kind": one.kind, "amount": one.amount}
         for one in sealed.postings
     ]
-    for table, written in ((schema.receipts, receipts), (schema.postings, postings)):
+    orders = [order_row(number, position, one) for position, one in enumerate(sealed.orders)]
+    for table, written in ((schema.receipts, receipts), (schema.orders, orders), (schema.postings, postings)):
         if written:
             _insert_all(connection, table, written)
     row = {column.name: getattr(sealed.row, column.name) for column in schema.rounds.columns}

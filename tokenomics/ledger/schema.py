@@ -9,15 +9,17 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     Table,
     Text,
     UniqueConstraint,
     event,
+    text,
 )
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Kept in the file's `user_version`."""
 
 metadata: Final = MetaData()
@@ -66,6 +68,7 @@ rounds: Final = Table(
     _integer("settled_at"),
     _text("receipts_root"),
     _text("postings_root"),
+    _text("orders_root"),
     _text("head"),
     _text("log_root"),
     _text("signature"),
@@ -98,12 +101,45 @@ postings: Final = Table(
     _text("account"),
     _text("kind"),
     _integer("amount"),
-    UniqueConstraint("round", "account", "kind"),
-    CheckConstraint("kind IN ('emission', 'release', 'void')"),
+    CheckConstraint("kind IN ('emission', 'release', 'void', 'transfer', 'stake', 'unstake', 'burn')"),
     CheckConstraint("amount <> 0"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
+
+orders: Final = Table(
+    "orders",
+    metadata,
+    _round(),
+    _integer("position", primary_key=True),
+    _text("kind"),
+    _text("coldkey"),
+    _text("source"),
+    _text("destination"),
+    _integer("amount"),
+    _integer("nonce"),
+    _integer("expires"),
+    _text("signature"),
+    _text("title"),
+    _text("title_signature"),
+    UniqueConstraint("coldkey", "nonce"),
+    CheckConstraint("kind IN ('transfer', 'stake', 'unstake', 'burn')"),
+    CheckConstraint("amount > 0 AND nonce > 0 AND expires >= round AND source <> destination"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+_IS_PAY: Final = text("kind IN ('emission', 'release', 'void')")
+Index(
+    "postings_once",
+    postings.c.round,
+    postings.c.account,
+    postings.c.kind,
+    unique=True,
+    sqlite_where=_IS_PAY,
+    postgresql_where=_IS_PAY,
+)
+"""One payment for each round, account and kind; orders may move an account's money as often as they like."""
 
 
 _UNBALANCED: Final = (
@@ -127,6 +163,12 @@ _NOT_STRUCK: Final = (
     f"NEW.kind = 'void' AND NOT (NEW.account = 'burn' AND NEW.amount > 0 OR {_IS_PENDING} AND NEW.amount < 0"
     f" AND EXISTS (SELECT 1 FROM receipts WHERE round = NEW.round AND hotkey = {_HOTKEY} AND struck = 1))"
 )
+_UNORDERED: Final = (
+    "NEW.kind IN ('transfer', 'stake', 'unstake', 'burn') AND NOT EXISTS (SELECT 1 FROM orders WHERE round = NEW.round"
+    " AND kind = NEW.kind AND (source = NEW.account AND amount = -NEW.amount"
+    " OR destination = NEW.account AND amount = NEW.amount))"
+)
+_OUT_OF_TURN: Final = "NEW.nonce <> (SELECT coalesce(max(nonce), 0) + 1 FROM orders WHERE coldkey = NEW.coldkey)"
 _SEALED: Final = "EXISTS (SELECT 1 FROM rounds WHERE round = NEW.round)"
 _OUT_OF_ORDER: Final = "NEW.round <> (SELECT coalesce(max(round), 0) + 1 FROM rounds)"
 
@@ -137,11 +179,14 @@ _RULES: Final = (
     ("postings_earned", f"INSERT ON postings WHEN {_UNEARNED}", "nobody is paid without an accepted receipt"),
     ("postings_released", f"INSERT ON postings WHEN {_NOT_PENDING}", "what is released was pending"),
     ("postings_voided", f"INSERT ON postings WHEN {_NOT_STRUCK}", "pay is voided by a strike"),
+    ("postings_ordered", f"INSERT ON postings WHEN {_UNORDERED}", "money moves by an order of its owner"),
+    ("orders_in_turn", f"INSERT ON orders WHEN {_OUT_OF_TURN}", "orders of a coldkey follow its nonces"),
+    ("orders_sealed", f"INSERT ON orders WHEN {_SEALED}", "a settled round is sealed"),
     ("receipts_sealed", f"INSERT ON receipts WHEN {_SEALED}", "a settled round is sealed"),
     ("postings_sealed", f"INSERT ON postings WHEN {_SEALED}", "a settled round is sealed"),
     *(
         (f"{table}_no_{verb.lower()}", f"{verb} ON {table}", f"{table} is append-only")
-        for table in ("genesis", "rounds", "receipts", "postings")
+        for table in ("genesis", "rounds", "receipts", "postings", "orders")
         for verb in ("UPDATE", "DELETE")
     ),
 )

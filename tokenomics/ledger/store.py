@@ -5,7 +5,7 @@ import itertools
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,8 @@ from tokenomics.ledger import schema
 from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path, read_checkpoint, write_checkpoint
 from tokenomics.ledger.connection import open_engine, plain_errors, transaction
 from tokenomics.ledger.log import Log, genesis_leaf, origin_of, round_leaf
+from tokenomics.ledger.order import SignedOrder
+from tokenomics.ledger.order_rows import read_book, read_orders, read_round_of
 from tokenomics.ledger.planning import Tip, check_follows, genesis_tip, round_content, seal
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement
 from tokenomics.ledger.rows import (
@@ -41,6 +43,7 @@ from tokenomics.ledger.rows import (
     tip_of,
     write_round,
 )
+from tokenomics.ledger.spending import Book, Refusal
 from tokenomics.ledger.vesting import Earnings, Payout, Pending, payout
 from tokenomics.merkle import leaf_hash
 from tokenomics.note import TreeHead, VerifierKey
@@ -61,6 +64,7 @@ class Ledger:
         self._read_only = read_only
         self._checkpoint_due = False
         self._log = Log([genesis_leaf(self.genesis)])
+        self._book, self._booked = Book(), 0
 
     @classmethod
     def create(cls, path: Path, genesis: Genesis, signer: Keypair) -> Self:
@@ -177,12 +181,19 @@ class Ledger:
         rows = itertools.islice(self.rounds(), until)
         return [leaf_hash(genesis_leaf(self.genesis)), *(leaf_hash(round_leaf(row)) for row in rows)]
 
-    def settle(self, settlement: Settlement, signer: Keypair) -> Checkpoint:
+    def settle(
+        self,
+        settlement: Settlement,
+        signer: Keypair,
+        *,
+        on_refused: Callable[[Refusal], None] = lambda _refusal: None,
+    ) -> Checkpoint:
         """Settle a round: compute what it pays from genesis and scores, and write all of it or nothing.
 
         Args:
             settlement: the round that follows the last one.
             signer: the genesis's validator.
+            on_refused: told, once the round is settled, of each of its orders that was left out.
 
         Returns:
             The round's checkpoint, which is also in the file beside the ledger.
@@ -202,12 +213,15 @@ class Ledger:
             check_follows(tip, settlement)
             struck = {entry.hotkey for entry in settlement.entries if entry.struck}
             pending = read_pending(connection, self.genesis, tip.round, struck=struck)
-            sealed = seal(self.genesis, tip, settlement, pending, self._log_up_to(connection, tip))
+            book = self._book_up_to(connection, tip) if settlement.orders else None
+            sealed = seal(self.genesis, tip, settlement, pending, self._log_up_to(connection, tip), book)
             checkpoint = Checkpoint.sign(self._tree(settlement.round, sealed.row.log_root), signer)
             write_round(connection, replace(sealed, row=replace(sealed.row, signature=checkpoint.signature)))
         self._checkpoint_due = True
         write_checkpoint(self.path, checkpoint)
         self._checkpoint_due = False
+        for refusal in sealed.refused:
+            on_refused(refusal)
         return checkpoint
 
     def rounds(self, start: int = 1) -> Iterator[RoundRow]:
@@ -235,6 +249,21 @@ class Ledger:
         """Return a round's postings in order; none for a round that paid nothing or isn't settled."""
         with transaction(self._engine, self.path) as connection:
             return read_postings(connection, round)
+
+    def orders(self, round: int) -> list[SignedOrder]:  # noqa: A002 - the field's term
+        """Return a round's orders in the order in which they moved money; none for one that isn't settled."""
+        with transaction(self._engine, self.path) as connection:
+            return read_orders(connection, self.genesis, round)
+
+    def round_of(self, signed: SignedOrder) -> int | None:
+        """Return the round that settled an order; None where none has."""
+        with transaction(self._engine, self.path) as connection:
+            return read_round_of(connection, self.genesis, signed)
+
+    def book(self) -> Book:
+        """Return what orders are judged by, as it is now: `spending.refusal` says whether one would apply."""
+        with transaction(self._engine, self.path) as connection:
+            return read_book(connection, until=read_tip(connection, self.genesis).round)
 
     def balances(self) -> dict[str, int]:
         """Return each account's balance in base units, by account. They sum to zero: issuance is minus the supply."""
@@ -292,7 +321,12 @@ class Ledger:
         first = {"genesis": self.genesis.to_dict(), "head": self._row.head, "signature": self._row.signature}
         yield canonical_json(first) + b"\n"
         for row in self.rounds():
-            content = round_content(row, self.receipts(row.round), self.postings(row.round))
+            parts = (
+                self.receipts(row.round),
+                self.postings(row.round),
+                self.orders(row.round) if row.orders_root else (),
+            )
+            content = round_content(row, *parts)
             sealed = {"head": row.head, "log_root": row.log_root, "signature": row.signature}
             yield canonical_json({**content, **sealed}) + b"\n"
 
@@ -315,6 +349,14 @@ class Ledger:
             message = f"ledger {self.path}: the log of its rounds isn't what round {tip.round} says"
             raise LedgerCorruptError(message, remedy="restore it from a backup; `verify_ledger` says more")
         return self._log
+
+    def _book_up_to(self, connection: Connection, tip: Tip) -> Book:
+        """Return what orders are judged by at the tip: what is known from before, grown by the rounds since."""
+        if self._booked > tip.round:  # only where the file was put back to an earlier state meanwhile
+            self._book, self._booked = Book(), 0
+        self._book.grow(read_book(connection, since=self._booked, until=tip.round))
+        self._booked = tip.round
+        return self._book
 
     def _tree(self, number: int, root: str) -> TreeHead:
         return TreeHead(origin=origin_of(self.genesis), size=number + 1, root=root)

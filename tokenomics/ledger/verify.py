@@ -15,8 +15,10 @@ from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path, read_check
 from tokenomics.ledger.connection import open_engine, transaction
 from tokenomics.ledger.integrity import schema_problems
 from tokenomics.ledger.log import Log, genesis_leaf, origin_of, round_leaf
+from tokenomics.ledger.order import ORDER_KINDS, SignedOrder
+from tokenomics.ledger.order_rows import read_book, read_orders
 from tokenomics.ledger.planning import SealedRound, Tip, check_follows, genesis_tip, head_of, invariant_problems, seal
-from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement
+from tokenomics.ledger.records import Genesis, Posting, RoundRow, Settlement
 from tokenomics.ledger.rows import (
     PAGE_SIZE,
     read_genesis,
@@ -26,6 +28,7 @@ from tokenomics.ledger.rows import (
     read_rounds,
     tip_of,
 )
+from tokenomics.ledger.spending import Book
 from tokenomics.ledger.vesting import NOTHING_PENDING, Pending
 from tokenomics.note import TreeHead
 
@@ -87,6 +90,8 @@ class _Check:
     """Whether a round's root was another already: all later ones are then too, and only the first is told."""
     pending: Pending = NOTHING_PENDING
     """As it should be after the last round read: so a wrong posting is named in its own round only."""
+    book: Book | None = None
+    """What orders are judged by, as recorded up to the last round read; None before the first round with any."""
 
     @contextlib.contextmanager
     def noting(self, where: str) -> Iterator[None]:
@@ -156,6 +161,10 @@ class _Check:
         log, self.log = self.log, self.log.then(round_leaf(row))
         receipts = read_receipts(connection, row.round)
         postings = read_postings(connection, row.round)
+        orders = read_orders(connection, genesis, row.round)
+        if orders and self.book is None:
+            self.book = read_book(connection, until=tip.round)
+        whole = SealedRound(row=row, receipts=tuple(receipts), postings=tuple(postings), orders=tuple(orders))
         self._check_signature(genesis, row.round, row.log_root, row.signature)
         settlement = Settlement(
             round=row.round,
@@ -166,35 +175,38 @@ class _Check:
             entries=tuple(receipts),
             unpaid_score=row.unpaid_score,
             pays=row.pays,
+            orders=tuple(orders),
         )
         with self.noting(where):
             check_follows(tip, settlement)
         try:
-            sealed = seal(genesis, tip, settlement, self.pending, log)
+            sealed = seal(genesis, tip, settlement, self.pending, log, self.book)
         except TokenomicsError:
-            self._check_hashes(genesis, tip, row, receipts, postings)
+            self._check_hashes(genesis, tip, whole)
             raise
+        finally:
+            if self.book is not None:
+                self.book.enter(((one.account, one.kind, one.amount) for one in postings), orders)
         moved = [(posting.account, posting.kind, posting.amount) for posting in sealed.postings]
         self.pending = self.pending.after(row.round, moved, vesting=genesis.vesting)
-        whole = SealedRound(
-            row=replace(sealed.row, signature=row.signature), receipts=tuple(receipts), postings=tuple(postings)
-        )
-        if whole == replace(sealed, row=row):
-            return  # row, receipts and postings are those that genesis, scores and the rounds before give
-        self._check_hashes(genesis, tip, row, receipts, postings)
-        for name in ("era", "emission", "minted", "unminted", "supply", "receipts_root", "postings_root"):
+        if whole == replace(sealed, row=replace(sealed.row, signature=row.signature)):
+            return  # row, receipts and postings are those that genesis, scores, orders and the rounds before give
+        self._check_hashes(genesis, tip, whole)
+        self.errors += [f"{where}order {_named(one.signed)}: {one.message}" for one in sealed.refused]
+        names = ("era", "emission", "minted", "unminted", "supply", "receipts_root", "postings_root", "orders_root")
+        for name in names:
             recorded, expected = getattr(row, name), getattr(sealed.row, name)
             if recorded != expected:
                 self.errors.append(f"{where}{name} is {recorded}, recomputed {expected}")
         self.errors += [f"{where}{problem}" for problem in _differences(postings, sealed.postings)]
 
-    def _check_hashes(
-        self, genesis: Genesis, tip: Tip, row: RoundRow, receipts: list[ReceiptEntry], postings: list[Posting]
-    ) -> None:
+    def _check_hashes(self, genesis: Genesis, tip: Tip, whole: SealedRound) -> None:
         """Say which rules a round breaks, and which of its hashes aren't those of its content."""
-        where = f"round {row.round}: "
-        self.errors += [f"{where}{problem}" for problem in invariant_problems(genesis, row, receipts, postings)]
-        recomputed = head_of(tip.head, row, [one.leaf for one in receipts], [one.leaf for one in postings])
+        row, where = whole.row, f"round {whole.row.round}: "
+        problems = invariant_problems(genesis, row, whole.receipts, whole.postings)
+        self.errors += [f"{where}{problem}" for problem in problems]
+        leaves = ([one.leaf for one in entries] for entries in (whole.receipts, whole.postings, whole.orders))
+        recomputed = head_of(tip.head, row, *leaves)
         if row.head != recomputed:
             self._log_error(f"{where}its head is {row.head}, but its content and the head before give {recomputed}")
         elif row.log_root != self.log.root and not self.log_differs:
@@ -209,7 +221,7 @@ class _Check:
                 self._log_error(f"round {number}: the signature isn't the validator's")
 
     def _check_orphans(self, connection: Connection) -> None:
-        for table in (schema.receipts, schema.postings):
+        for table in (schema.receipts, schema.postings, schema.orders):
             numbers = read_orphans(connection, table)
             self.errors += [f"round {n}: {table.name} of a round that was never settled" for n in numbers]
 
@@ -230,15 +242,26 @@ class _Check:
 
 def _differences(recorded: list[Posting], expected: tuple[Posting, ...]) -> list[str]:
     """Say where postings differ from those that genesis and scores give."""
-    found = {(posting.account, posting.kind): posting for posting in recorded}
-    due = {(posting.account, posting.kind): posting for posting in expected}
+    found = {_key(posting): posting for posting in recorded}
+    due = {_key(posting): posting for posting in expected}
     problems = []
-    for account, kind in found.keys() | due.keys():
-        is_posted, is_due = found.get((account, kind)), due.get((account, kind))
+    for key in found.keys() | due.keys():
+        account, kind, _ = key
+        is_posted, is_due = found.get(key), due.get(key)
         if is_posted != is_due:
             posted = f"is paid {_amount(is_posted)}" if kind == "emission" else f"has {_amount(is_posted)} of {kind}"
             problems.append(f"{account} {posted}, due {_amount(is_due)}")
     return sorted(problems)
+
+
+def _key(posting: Posting) -> tuple[str, str, int]:
+    """What tells a posting of a round from the others: orders may move one account's money more than once."""
+    return posting.account, posting.kind, posting.position if posting.kind in ORDER_KINDS else -1
+
+
+def _named(signed: SignedOrder) -> str:
+    coldkey, nonce = signed.place
+    return f"{nonce} of coldkey {coldkey[:12]}"
 
 
 def _amount(posting: Posting | None) -> str:

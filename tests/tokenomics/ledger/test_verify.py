@@ -206,11 +206,13 @@ def test_a_validator_who_pays_itself_more_and_signs_it_is_found(
 ) -> None:
     """Chain, sums and signatures all hold: only the recomputed split tells."""
 
-    def greedy(genesis: Genesis, tip: object, settlement: Settlement, pending: Pending, log: Log) -> SealedRound:
+    def greedy(
+        genesis: Genesis, tip: object, settlement: Settlement, pending: Pending, log: Log, book: None
+    ) -> SealedRound:
         other = Genesis(
             **{name: getattr(genesis, name) for name in genesis.__slots__} | {"shares": Shares(validator=50)}
         )
-        return seal(other, tip, settlement, pending, log)  # type: ignore[arg-type]
+        return seal(other, tip, settlement, pending, log, book)  # type: ignore[arg-type]
 
     with Ledger.open(path) as ledger, monkeypatch.context() as patch:
         patch.setattr("tokenomics.ledger.store.seal", greedy)
