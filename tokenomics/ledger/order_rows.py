@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 
 from tokenomics.ledger import schema
 from tokenomics.ledger.accounts import hotkey_of
@@ -38,6 +38,18 @@ def read_orders(connection: Connection, genesis: Genesis, number: int) -> list[S
     query = select(table).where(table.c.round == number).order_by(table.c.position)
     head = genesis_head(genesis)
     return [_order(row, head) for row in connection.execute(query).mappings()]
+
+
+def read_ordered(connection: Connection, genesis: Genesis, account: str, height: int) -> dict[int, list[SignedOrder]]:
+    """Return the orders up to round `height` that an account paid or received by, by round and in their order."""
+    table = schema.orders
+    touched = or_(table.c.source == account, table.c.destination == account)
+    query = select(table).where(table.c.round <= height, touched).order_by(table.c.round, table.c.position)
+    head = genesis_head(genesis)
+    found: dict[int, list[SignedOrder]] = {}
+    for row in connection.execute(query).mappings():
+        found.setdefault(row["round"], []).append(_order(row, head))
+    return found
 
 
 def read_round_of(connection: Connection, genesis: Genesis, signed: SignedOrder) -> int | None:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, insert, or_, sele
 
 from tokenomics.errors import LedgerCorruptError
 from tokenomics.ledger import schema
+from tokenomics.ledger.order import ORDER_KINDS
 from tokenomics.ledger.order_rows import order_row
 from tokenomics.ledger.planning import SealedRound, Tip, genesis_tip
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow
@@ -148,11 +149,12 @@ def read_earnings(connection: Connection, height: int) -> dict[str, Earnings]:
         query = query.where(table.c.round <= height, _has_prefix(table, prefix))
         for account, kind, amount in connection.execute(query.group_by(table.c.account, table.c.kind)):
             found = sums.setdefault(account.removeprefix(prefix), Counter())
-            found["vested" if prefix == PARTICIPANT_PREFIX else "pending"] += amount
+            own = "moved" if kind in ORDER_KINDS else "vested"
+            found[own if prefix == PARTICIPANT_PREFIX else "pending"] += amount
             if kind == "void":
                 found["voided"] -= amount
     return {
-        hotkey: Earnings(vested=found["vested"], pending=found["pending"], voided=found["voided"])
+        hotkey: Earnings(vested=found["vested"], pending=found["pending"], voided=found["voided"], moved=found["moved"])
         for hotkey, found in sorted(sums.items())
     }
 

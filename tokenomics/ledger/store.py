@@ -22,7 +22,7 @@ from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path, read_check
 from tokenomics.ledger.connection import open_engine, plain_errors, transaction
 from tokenomics.ledger.log import Log, genesis_leaf, origin_of, round_leaf
 from tokenomics.ledger.order import SignedOrder
-from tokenomics.ledger.order_rows import read_book, read_orders, read_round_of
+from tokenomics.ledger.order_rows import read_book, read_ordered, read_orders, read_round_of
 from tokenomics.ledger.planning import Tip, check_follows, genesis_tip, round_content, seal
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement
 from tokenomics.ledger.rows import (
@@ -254,6 +254,11 @@ class Ledger:
         """Return a round's orders in the order in which they moved money; none for one that isn't settled."""
         with transaction(self._engine, self.path) as connection:
             return read_orders(connection, self.genesis, round)
+
+    def ordered(self, account: str, *, until: int) -> dict[int, list[SignedOrder]]:
+        """Return the orders up to round `until` that an account paid or received by, by round and in their order."""
+        with transaction(self._engine, self.path) as connection:
+            return read_ordered(connection, self.genesis, account, until)
 
     def round_of(self, signed: SignedOrder) -> int | None:
         """Return the round that settled an order; None where none has."""

@@ -1,11 +1,12 @@
-"""Wallets that own accounts of a test's ledger, their titles and their orders."""
+"""Wallets that own accounts of a test's ledger, their titles and orders, and rounds in which these are settled."""
 
+from pathlib import Path
 from typing import Any
 
 from tests.tokenomics.ledger.conftest import digest
 from tokenomics.canonical import canonical_json
-from tokenomics.keys import Wallet
-from tokenomics.ledger import Genesis, Order, SignedOrder, Title
+from tokenomics.keys import Keypair, Wallet
+from tokenomics.ledger import Genesis, Ledger, Order, ReceiptEntry, Settlement, SignedOrder, Title
 from tokenomics.ledger.log import genesis_head
 
 ALICE, BOB, CAROL = (Wallet.from_seed(bytes.fromhex(digest(name))) for name in ("alice", "bob", "carol"))
@@ -56,3 +57,42 @@ def order_of(wallet: Wallet, genesis: Genesis, *, title: Title | None = None, **
     if title is None and order.source == participant(wallet):
         title = title_of(wallet)
     return order.sign(wallet.coldkey, title=title)
+
+
+def entry(number: int, wallet: Wallet, score: int, *, struck: bool = False) -> ReceiptEntry:
+    """A wallet's line of a round."""
+    hotkey = wallet.hotkey.keypair.public
+    receipt = digest((number, hotkey))
+    return ReceiptEntry(hotkey=hotkey, receipt_hash=receipt, status="accepted", score=score, struck=struck)
+
+
+def settlement(number: int, *orders: SignedOrder, **changes: Any) -> Settlement:
+    """A round in which Alice earns twice what Bob does, and these orders; keywords change fields."""
+    fields: dict[str, Any] = {
+        "round": number,
+        "base_hash": digest(f"model {number - 1}"),
+        "model_hash": digest(f"model {number}"),
+        "record_hash": digest(("record", number)),
+        "settled_at": 1_700_000_000 + number,
+        "entries": (entry(number, ALICE, 20), entry(number, BOB, 10)),
+        "unpaid_score": 0,
+        "pays": True,
+        "orders": orders,
+    }
+    return Settlement(**(fields | changes))
+
+
+def settle_orders(path: Path, genesis: Genesis, validator: Keypair) -> Path:
+    """Settle five rounds, in which Alice transfers 10, stakes 50, takes 20 of it back and burns 5, and is sent 7."""
+    mine = escrow(ALICE, genesis)
+    with Ledger.create(path, genesis, validator) as ledger:
+        ledger.settle(settlement(1), validator)
+        stake = order_of(ALICE, genesis, kind="stake", destination=mine, amount=50, nonce=2)
+        gift = order_of(BOB, genesis, destination=purse(ALICE), amount=7)
+        ledger.settle(settlement(2, stake, order_of(ALICE, genesis), gift), validator)
+        back = order_of(ALICE, genesis, kind="unstake", source=mine, destination=purse(ALICE), amount=20, nonce=3)
+        ledger.settle(settlement(3, back), validator)
+        ledger.settle(settlement(4), validator)
+        burn = order_of(ALICE, genesis, kind="burn", destination="burn", amount=5, nonce=4)
+        ledger.settle(settlement(5, burn), validator)
+    return path

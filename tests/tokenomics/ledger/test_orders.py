@@ -12,19 +12,26 @@ from typing import Any
 
 import pytest
 
-from tests.tokenomics.ledger.conftest import digest
-from tests.tokenomics.ledger.owners import ALICE, BOB, CAROL, escrow, order_of, participant, purse
+from tests.tokenomics.ledger.owners import (
+    ALICE,
+    BOB,
+    CAROL,
+    entry,
+    escrow,
+    order_of,
+    participant,
+    purse,
+    settle_orders,
+    settlement,
+)
 from tokenomics.canonical import canonical_json
 from tokenomics.errors import LedgerError, TokenomicsError
-from tokenomics.keys import Keypair, Wallet
+from tokenomics.keys import Keypair
 from tokenomics.ledger import (
     Genesis,
     Ledger,
     PaymentFacts,
-    ReceiptEntry,
     Refusal,
-    Settlement,
-    SignedOrder,
     checkpoint_path,
     prove_payment,
     verify_ledger,
@@ -41,51 +48,9 @@ def genesis(make_genesis: Make) -> Genesis:
     return found
 
 
-def entry(number: int, wallet: Wallet, score: int, *, struck: bool = False) -> ReceiptEntry:
-    hotkey = wallet.hotkey.keypair.public
-    status: Any = "accepted"
-    return ReceiptEntry(hotkey=hotkey, receipt_hash=digest((number, hotkey)), status=status, score=score, struck=struck)
-
-
-def settlement(number: int, *orders: SignedOrder, **changes: Any) -> Settlement:
-    """A round in which Alice earns twice what Bob does, and these orders."""
-    fields: dict[str, Any] = {
-        "round": number,
-        "base_hash": digest(f"model {number - 1}"),
-        "model_hash": digest(f"model {number}"),
-        "record_hash": digest(("record", number)),
-        "settled_at": 1_700_000_000 + number,
-        "entries": (entry(number, ALICE, 20), entry(number, BOB, 10)),
-        "unpaid_score": 0,
-        "pays": True,
-        "orders": orders,
-    }
-    return Settlement(**(fields | changes))
-
-
 @pytest.fixture
 def played(tmp_path: Path, validator: Keypair, genesis: Genesis) -> Path:
-    """Five rounds: Alice is paid 273 in the first, transfers 10, stakes 50, takes 20 of it back and burns 5."""
-    path = tmp_path / "ledger.sqlite"
-    mine = escrow(ALICE, genesis)
-    with Ledger.create(path, genesis, validator) as ledger:
-        ledger.settle(settlement(1), validator)
-        ledger.settle(
-            settlement(
-                2,
-                order_of(ALICE, genesis, kind="stake", destination=mine, amount=50, nonce=2),
-                order_of(ALICE, genesis),
-                order_of(BOB, genesis, destination=purse(ALICE), amount=7),
-            ),
-            validator,
-        )
-        back = order_of(ALICE, genesis, kind="unstake", source=mine, destination=purse(ALICE), amount=20, nonce=3)
-        ledger.settle(settlement(3, back), validator)
-        ledger.settle(settlement(4), validator)
-        ledger.settle(
-            settlement(5, order_of(ALICE, genesis, kind="burn", destination="burn", amount=5, nonce=4)), validator
-        )
-    return path
+    return settle_orders(tmp_path / "ledger.sqlite", genesis, validator)
 
 
 def test_a_ledger_without_orders_has_the_bytes_that_it_always_had(
