@@ -118,6 +118,45 @@ def consistency(
         typer.echo(json.dumps(prove_growth(ledger, earlier, later), indent=1))
 
 
+@app.command("submit")
+def submit(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    order: Annotated[Path, typer.Argument(metavar="ORDER", help="What `subnet wallet transfer --out` wrote.")],
+) -> None:
+    """Hand in a signed order: the run's next round settles or refuses it."""
+    from subnet.orders import Inbox, read_order
+
+    ledger_path(folder)
+    typer.echo(f"{Inbox(folder).submit(read_order(order))}: waits for the next round")
+
+
+@app.command("orders")
+def orders(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")], json_output: Json = False
+) -> None:
+    """Show what has become of the orders that were handed in: settled, refused and why, or waiting."""
+    from subnet.orders import Inbox
+    from tokenomics import Amount
+    from tokenomics.ledger import Ledger
+
+    with Ledger.open(ledger_path(folder), read_only=True) as ledger:
+        token = ledger.genesis.token
+    outcomes = Inbox(folder).outcomes()
+    if json_output:
+        typer.echo(json.dumps([{"file": one.name, **one.to_dict()} for one in outcomes]))
+        return
+    for one in outcomes:
+        state = one.state if one.round is None else f"{one.state} in round {one.round}"
+        if one.signed is None:
+            typer.echo(f"{state}: {one.name}: {one.why}")
+            continue
+        order = one.signed.order
+        words = f"{order.kind} {Amount(order.amount, token)} from {order.source} to {order.destination}"
+        typer.echo(f"{state}: {words} (nonce {order.nonce})" + (f": {one.why}" if one.why else ""))
+    if not outcomes:
+        typer.echo("no order has been handed in")
+
+
 def ledger_path(folder: Path) -> Path:
     """Return the ledger's file in a run's folder.
 

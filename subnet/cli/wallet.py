@@ -167,6 +167,13 @@ def verify(
     typer.echo(f"signed by {key}")
 
 
+def unlock(path: Path, no_password: bool) -> "Wallet":
+    """Read a wallet with its coldkey, whose password is asked for or read from SUBNET_WALLET_PASSWORD."""
+    from tokenomics.keys import Wallet
+
+    return Wallet.load(path, _password(no_password))
+
+
 def _tell(folder: Path, wallet: "Wallet") -> None:
     typer.echo(f"wallet   {folder}")
     typer.echo(f"hotkey   {wallet.hotkey.keypair.public}")
