@@ -164,14 +164,16 @@ class _Draft:
 
     def send(self, source: str, destination: str, *, no_password: bool, json_output: bool) -> None:
         """Make the order, have it signed, look whether it would apply, and hand it in or write it down."""
-        from subnet.orders import Inbox
+        from subnet.orders import BOOK_PATH, Inbox
         from tokenomics import Amount
         from tokenomics.ledger import Ledger, Order
         from tokenomics.ledger.log import genesis_head
 
+        inbox = Inbox(self.run if self.run.is_dir() else self.run.parent)
+        if (inbox.folder.parent / BOOK_PATH).exists():
+            raise RunError(f"{self.run} is settled on a chain: its money doesn't move in its ledger")
         if self.out is not None and self.out.exists():
             raise RunError(f"{self.out} is there already", remedy="choose another name")
-        inbox = Inbox(self.run if self.run.is_dir() else self.run.parent)
         with Ledger.open(ledger_path(self.run), read_only=True) as ledger:
             genesis, height = ledger.genesis, ledger.height
             book = self._book(ledger, inbox)
