@@ -105,6 +105,19 @@ def prove(
         typer.echo(json.dumps(prove_payment(ledger, round_number, found[0] if found else hotkey), indent=1))
 
 
+@app.command("prove-order")
+def prove_settled(
+    folder: Folder,
+    coldkey: Annotated[str, typer.Argument(metavar="COLDKEY", help="Whose order: 64 hexadecimal digits.")],
+    nonce: Annotated[int, typer.Argument(metavar="NONCE", min=1, help="The order's nonce.")],
+) -> None:
+    """Print the proof that a coldkey's order was settled, for whoever was paid by it."""
+    from tokenomics.ledger import Ledger, prove_order
+
+    with Ledger.open(ledger_path(folder), read_only=True) as ledger:
+        typer.echo(json.dumps(prove_order(ledger, coldkey.lower(), nonce), indent=1))
+
+
 @app.command("consistency")
 def consistency(
     folder: Folder,

@@ -16,7 +16,15 @@ store.py        Ledger                              verify.py, integrity.py   re
 from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path
 from tokenomics.ledger.order import Order, SignedOrder
 from tokenomics.ledger.planning import RoundPlan, plan_round
-from tokenomics.ledger.proofs import GrowthFacts, PaymentFacts, prove_growth, prove_payment, verify_proof
+from tokenomics.ledger.proofs import (
+    GrowthFacts,
+    OrderFacts,
+    PaymentFacts,
+    prove_growth,
+    prove_order,
+    prove_payment,
+    verify_proof,
+)
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement, Status
 from tokenomics.ledger.spending import Book, Refusal, refusal
 from tokenomics.ledger.store import Ledger, rewrite_checkpoint
@@ -32,6 +40,7 @@ __all__ = [
     "GrowthFacts",
     "Ledger",
     "Order",
+    "OrderFacts",
     "PaymentFacts",
     "Payout",
     "Pending",
@@ -48,6 +57,7 @@ __all__ = [
     "checkpoint_path",
     "plan_round",
     "prove_growth",
+    "prove_order",
     "prove_payment",
     "refusal",
     "rewrite_checkpoint",

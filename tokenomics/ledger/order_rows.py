@@ -52,15 +52,12 @@ def read_ordered(connection: Connection, genesis: Genesis, account: str, height:
     return found
 
 
-def read_round_of(connection: Connection, genesis: Genesis, signed: SignedOrder) -> int | None:
-    """Return the round that settled this very order, title aside; None where none has."""
+def find_order(connection: Connection, genesis: Genesis, coldkey: str, nonce: int) -> tuple[int, SignedOrder] | None:
+    """Return a coldkey's order of a nonce and the round that settled it; None where none has."""
     table = schema.orders
-    query = select(table).where(table.c.coldkey == signed.order.coldkey, table.c.nonce == signed.order.nonce)
+    query = select(table).where(table.c.coldkey == coldkey, table.c.nonce == nonce)
     row = connection.execute(query).mappings().first()
-    if row is None or _order(row, genesis_head(genesis)).order != signed.order:
-        return None
-    found: int = row["round"]
-    return found
+    return None if row is None else (row["round"], _order(row, genesis_head(genesis)))
 
 
 def read_book(connection: Connection, *, since: int = 0, until: int) -> Book:

@@ -22,7 +22,7 @@ from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path, read_check
 from tokenomics.ledger.connection import open_engine, plain_errors, transaction
 from tokenomics.ledger.log import Log, genesis_leaf, origin_of, round_leaf
 from tokenomics.ledger.order import SignedOrder
-from tokenomics.ledger.order_rows import read_book, read_ordered, read_orders, read_round_of
+from tokenomics.ledger.order_rows import find_order, read_book, read_ordered, read_orders
 from tokenomics.ledger.planning import Tip, check_follows, genesis_tip, round_content, seal
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement
 from tokenomics.ledger.rows import (
@@ -260,10 +260,15 @@ class Ledger:
         with transaction(self._engine, self.path) as connection:
             return read_ordered(connection, self.genesis, account, until)
 
-    def round_of(self, signed: SignedOrder) -> int | None:
-        """Return the round that settled an order; None where none has."""
+    def find_order(self, coldkey: str, nonce: int) -> tuple[int, SignedOrder] | None:
+        """Return a coldkey's order of a nonce, with the round that settled it; None where none has."""
         with transaction(self._engine, self.path) as connection:
-            return read_round_of(connection, self.genesis, signed)
+            return find_order(connection, self.genesis, coldkey, nonce)
+
+    def round_of(self, signed: SignedOrder) -> int | None:
+        """Return the round that settled an order, whatever title it came with; None where none has."""
+        found = self.find_order(*signed.place)
+        return found[0] if found is not None and found[1].order == signed.order else None
 
     def book(self) -> Book:
         """Return what orders are judged by, as it is now: `spending.refusal` says whether one would apply."""

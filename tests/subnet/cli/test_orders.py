@@ -72,6 +72,10 @@ def test_from_wallet_to_ledger(command, played, run, wallet):
     assert f"{escrow}  1.5 TOY" in command("wallet", "balance", wallet, "--run", run)[1]
     states = [(one["state"], one["round"]) for one in json.loads(command("ledger", "orders", run, "--json")[1])]
     assert sorted(states) == [("settled", 2)] * 2 + [("settled", 3)] * 2
+    proof = run.parent / "proof.json"
+    proof.write_text(command("ledger", "prove-order", run, coldkey, 2)[1])
+    code, out, _ = command("verify", proof, "--key", command("ledger", "key", run)[1].strip())
+    assert (code, f"to       {escrow}" in out, "stake    2000000000 base units" in out) == (0, True, True)
     shown = command("earnings", run)[1]
     assert "moved" in shown
     assert "balance" in shown

@@ -25,14 +25,16 @@ from tests.tokenomics.ledger.owners import (
     settlement,
 )
 from tokenomics.canonical import canonical_json
-from tokenomics.errors import LedgerError, TokenomicsError
+from tokenomics.errors import LedgerError, ProofError, TokenomicsError
 from tokenomics.keys import Keypair
 from tokenomics.ledger import (
     Genesis,
     Ledger,
+    OrderFacts,
     PaymentFacts,
     Refusal,
     checkpoint_path,
+    prove_order,
     prove_payment,
     verify_ledger,
     verify_proof,
@@ -193,6 +195,37 @@ def copied(number: int, *, amount: str = "amount", nonce: str = "nonce", expires
     """The statement that enters the order of round 3 in another round, too."""
     values = f"{number}, 0, kind, coldkey, source, destination, {amount}, {nonce}, {expires}"
     return f"INSERT INTO orders SELECT {values}, signature, title, title_signature FROM orders WHERE round = 3"
+
+
+def test_an_orders_proof_holds_with_the_validators_key_alone(played: Path) -> None:
+    """And shows what was signed; a changed amount, round or path, another log's key and a stranger's order don't."""
+    coldkey = ALICE.coldkey.public
+    with Ledger.open(played) as ledger:
+        proof, key = json.loads(json.dumps(prove_order(ledger, coldkey, 1))), ledger.key
+        signed = ledger.find_order(coldkey, 1)
+        with pytest.raises(LedgerError, match="no order 9 of coldkey"):
+            prove_order(ledger, coldkey, 9)
+        stakes = prove_order(ledger, coldkey, 2)
+        other = json.loads(json.dumps(prove_payment(ledger, 4, ALICE.hotkey.keypair.public)))
+    facts = verify_proof(proof, key)
+    assert isinstance(facts, OrderFacts)
+    assert signed == (2, replace(signed[1], order=facts.order))
+    assert (facts.round, facts.size, facts.order.amount) == (2, 6, 10)
+    forged = json.loads(json.dumps(proof))
+    forged["order"]["entry"]["order"]["amount"] = 11
+    for changed in (
+        forged,
+        proof | {"order": stakes["order"] | {"index": proof["order"]["index"]}},
+        proof | {"round": other["round"], "path": other["path"]},
+        proof | {"order": None},
+        proof | {"order": other["receipt"]},
+        proof | {"path": None},
+        proof | {"more": 1},
+    ):
+        with pytest.raises(ProofError):
+            verify_proof(changed, key)
+    with pytest.raises(ProofError):
+        verify_proof(proof, replace(key, public=BOB.hotkey.keypair.public))
 
 
 SOURCE, TARGET = participant(ALICE), purse(CAROL)
