@@ -357,6 +357,14 @@ def test_other_programs_cant_write_what_breaks_a_rule(played: Path, statement: s
         raw.execute(statement)
 
 
+def test_the_triggers_find_pay_by_an_index(played: Path) -> None:
+    """Else a round of releases would be searched from its start for each of them."""
+    query = "SELECT 1 FROM postings WHERE round = 2 AND account = 'x' AND kind = 'release' AND amount = 5"
+    with contextlib.closing(sqlite3.connect(played)) as raw:
+        [(*_, plan)] = raw.execute(f"EXPLAIN QUERY PLAN {query}")
+    assert "USING INDEX postings_once (round=? AND account=? AND kind=?)" in plan
+
+
 def test_a_settlement_that_fails_moves_nothing_and_may_be_tried_again(
     played: Path, genesis: Genesis, validator: Keypair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
