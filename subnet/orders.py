@@ -96,7 +96,7 @@ class Inbox:
         return [path for _, path in sorted(found)]
 
     def outcomes(self) -> list[Outcome]:
-        """Return what has become of all orders that were handed in: the settled, the refused, then those that wait.
+        """Return what has become of all orders that were handed in: settled, refused, waiting; each by round and place.
 
         Raises:
             StoreError: a file can't be read.
@@ -104,7 +104,8 @@ class Inbox:
         found = []
         states: tuple[State, ...] = ("settled", "refused")
         for state in states:
-            found += [_read_outcome(path, state) for path in sorted((self.folder / state).glob("*.json"))]
+            read = [_read_outcome(path, state) for path in (self.folder / state).glob("*.json")]
+            found += sorted(read, key=lambda one: (one.round or 0, one.signed.place if one.signed else (), one.name))
         for path in self.waiting():
             try:
                 found.append(Outcome(name=path.name, state="waiting", signed=read_order(path)))
@@ -247,7 +248,7 @@ def _read_outcome(path: Path, state: State) -> Outcome:
         found = json.loads(path.read_bytes())
         signed = None if found["order"] is None else SignedOrder.from_dict(found["order"])
         return Outcome(
-            name=path.name, state=state, signed=signed, round=found["round"], reason=found["reason"], why=found["why"]
+            name=path.name, state=state, signed=signed, round=int(found["round"]), reason=found["reason"], why=found["why"]
         )
     except (OSError, ValueError, LookupError, TypeError, OrderError) as error:
         raise StoreError(

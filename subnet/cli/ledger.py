@@ -1,6 +1,7 @@
 """`subnet ledger`: show a run's ledger, and check that nobody altered it."""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,8 @@ from subnet.errors import RunError
 from subnet.run_files import LEDGER_NAME
 
 app = typer.Typer(help="Show, check and prove what is in a run's ledger.", no_args_is_help=True)
+
+_KEY = re.compile(r"[0-9a-f]{64}")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder, or its ledger.sqlite.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -164,7 +167,8 @@ def orders(
             typer.echo(f"{state}: {one.name}: {one.why}")
             continue
         order = one.signed.order
-        words = f"{order.kind} {Amount(order.amount, token)} from {order.source} to {order.destination}"
+        accounts = (_KEY.sub(lambda key: key[0][:12], name) for name in (order.source, order.destination))
+        words = f"{order.kind} {Amount(order.amount, token)} from {' to '.join(accounts)}"
         typer.echo(f"{state}: {words} (nonce {order.nonce})" + (f": {one.why}" if one.why else ""))
     if not outcomes:
         typer.echo("no order has been handed in")

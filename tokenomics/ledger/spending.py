@@ -217,7 +217,7 @@ def _to_somebody(genesis: Genesis, book: Book, signed: SignedOrder, _round: int)
     if order.kind != "transfer" or is_wallet(order.destination):
         return None
     if not order.destination.startswith(_PAYABLE):
-        return "unknown_account", f"{order.destination} can't be paid: pay a wallet, or who has been paid before"
+        return "unknown_account", f"{order.destination} can't be paid: name wallet:COLDKEY, or who was paid before"
     if order.destination not in book.balances:
         return "unknown_account", f"{order.destination} has never been paid, so it may be nobody's"
     return None
