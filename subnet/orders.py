@@ -248,7 +248,12 @@ def _read_outcome(path: Path, state: State) -> Outcome:
         found = json.loads(path.read_bytes())
         signed = None if found["order"] is None else SignedOrder.from_dict(found["order"])
         return Outcome(
-            name=path.name, state=state, signed=signed, round=int(found["round"]), reason=found["reason"], why=found["why"]
+            name=path.name,
+            state=state,
+            signed=signed,
+            round=int(found["round"]),
+            reason=found["reason"],
+            why=found["why"],
         )
     except (OSError, ValueError, LookupError, TypeError, OrderError) as error:
         raise StoreError(

@@ -8,7 +8,7 @@ from clients.task import Examples, load_task
 from subnet.assign import divide
 from subnet.errors import RunError, SpecError
 from subnet.run import SystemEntropy, leaves
-from subnet.run_files import LEDGER_NAME
+from subnet.run_files import find_ledger
 from subnet.scoring import registry
 from subnet.scoring.objective import Objective
 from subnet.spec import FILE_NAME, Spec, load_spec
@@ -37,9 +37,7 @@ def reopened(folder: Path, subnets: Sequence[Path]) -> Iterator[Fixture]:
     Raises:
         RunError: no run there, not one that its subnet.toml describes, or the task isn't there or is another one now.
     """
-    path = folder / LEDGER_NAME
-    if not path.is_file():
-        raise RunError(f"no {LEDGER_NAME} in {folder}", remedy="name the folder that a run has printed")
+    path = find_ledger(folder)
     with Ledger.open(path, read_only=True) as ledger:
         spec = _rules(folder, ledger.genesis)
         app_dir = _subnet_folder(folder, spec, subnets)

@@ -18,7 +18,7 @@ from clients.seeds import seed_bytes
 from clients.task import Examples, Task
 from subnet.assign import divide
 from subnet.errors import RunError, SpecError
-from subnet.run_files import LEDGER_NAME, PLAN_NAME
+from subnet.run_files import LEDGER_NAME, PLAN_NAME, has_ledger
 from subnet.scoring import registry, slices
 from subnet.scoring.objective import Objective
 from subnet.spec import FILE_NAME, Spec
@@ -28,6 +28,7 @@ from subnet.strategy import create_strategy
 from tokenomics.canonical import canonical_json
 from tokenomics.keys import Hotkey
 from tokenomics.ledger import Genesis, Ledger
+from tokenomics.ledger.place import find_server, parse_url
 from tokenomics.merkle import merkle_root
 
 _LOCK_NAME = ".lock"
@@ -159,6 +160,7 @@ def prepared(
     entropy: Entropy,
     model_seed: int,
     created_at: int,
+    ledger_url: str | None = None,
     **more: Any,
 ) -> Iterator[Fixture]:
     """Make or open all that a run needs in its folder, and close the ledger in the end.
@@ -172,6 +174,7 @@ def prepared(
         entropy: nonces and message ids.
         model_seed: the first model is initialised with it.
         created_at: seconds since the epoch, for the ledger's first row.
+        ledger_url: PostgreSQL's, for a ledger that isn't a file in the folder.
         more: `clock`, `order`, `stopped` and `on_deal` of the fixture.
     """
     objective = Objective(task)
@@ -186,10 +189,12 @@ def prepared(
     slices.check(task, parts.validation, spec.scoring)
     store = Store(folder)
     path = folder / LEDGER_NAME
-    if not path.exists():
+    if has_ledger(folder):
+        _check_place(path, ledger_url)
+    else:
         first = store.put("models", weights.encode(objective.layout, _first_model(task, objective, model_seed)))
         genesis = _genesis(spec, hotkey, model_hash=first, validation_root=root, created_at=created_at)
-        Ledger.create(path, genesis, hotkey.keypair).close()
+        Ledger.create(path, genesis, hotkey.keypair, url=ledger_url).close()
     with Ledger.open(path) as ledger:
         yield Fixture(
             spec=spec,
@@ -203,6 +208,16 @@ def prepared(
             keypair=hotkey.keypair,
             entropy=entropy,
             **more,
+        )
+
+
+def _check_place(path: Path, url: str | None) -> None:
+    """Check that a run that goes on isn't asked for another database than its ledger is in."""
+    server = find_server(path)
+    if url is not None and (server is None or parse_url(url) != parse_url(server.url)):
+        raise RunError(
+            f"the ledger of {path.parent} is in {server.url if server else LEDGER_NAME}, not in {parse_url(url)}",
+            remedy="leave out --ledger-url and SUBNET_LEDGER_URL, or choose another folder with --out",
         )
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from subnet.enrolments import Enrolments
-from subnet.errors import RunError, StoreError
+from subnet.errors import StoreError
 from subnet.orders import BOOK_PATH
 from subnet.run import locked
-from subnet.run_files import LEDGER_NAME
+from subnet.run_files import find_ledger
 from subnet.store import write_atomically
 from tokenomics import Token
 from tokenomics.canonical import canonical_json
@@ -77,9 +77,7 @@ def export_claims(folder: Path, bindings: Sequence[EvmBinding], *, out: Path, ch
         SettlementError: no chain or two are named, a binding can't be taken up, a claim would shrink, there is none, or
             orders have moved money in the ledger.
     """
-    path = folder / LEDGER_NAME
-    if not path.is_file():
-        raise RunError(f"no {LEDGER_NAME} in {folder}", remedy="name the folder that a run has printed")
+    path = find_ledger(folder)
     height = _verified(path)
     with locked(folder / BOOK_PATH.parent):
         kept = folder / BOOK_PATH
@@ -124,9 +122,7 @@ def choose_chain(folder: Path, chain_id: int) -> None:
         SettlementError: another chain was chosen before, or orders have moved money in the ledger.
         StoreError: the choice can't be written down.
     """
-    path = folder / LEDGER_NAME
-    if not path.is_file():
-        raise RunError(f"no {LEDGER_NAME} in {folder}", remedy="name the folder that a run has printed")
+    path = find_ledger(folder)
     with locked(folder / BOOK_PATH.parent):
         _refuse_where_money_moves(path)
         book = _open_book(folder / BOOK_PATH, [], chain_id)

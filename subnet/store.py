@@ -3,7 +3,7 @@
 ```
 RUN/
   subnet.toml, run.json          what was run, and what a resumed run must agree with
-  ledger.sqlite                  the money (tokenomics.ledger)
+  ledger.sqlite                  the money (tokenomics.ledger); ledger.sqlite.url where that is on a server
   models/HASH.safetensors        every base model
   updates/HASH.safetensors       every update received, as received
   contributions/HASH.json        its signed envelope

@@ -13,6 +13,7 @@ TokenomicsError                     root
 └── LedgerError                     the ledger refuses, or can't be read or written
     ├── LedgerCorruptError          the ledger's file isn't what its own checkpoint says it is
     ├── LedgerConflictError         a round settled twice, or out of order
+    │   └── LedgerRaceError         another validator wrote in the same instant
     └── OrderError                  an order to move money that isn't one, or that doesn't apply
 ```
 """
@@ -100,6 +101,12 @@ class LedgerConflictError(LedgerError):
     """A round that is settled already, or that would leave a gap."""
 
     code = "tokenomics.ledger.conflict"
+
+
+class LedgerRaceError(LedgerConflictError):
+    """Another validator wrote in the same instant, and its round went first."""
+
+    code = "tokenomics.ledger.race"
 
 
 class OrderError(LedgerError):

@@ -18,7 +18,7 @@ from subnet.receipts import Receipt, read_acknowledgement
 from subnet.reopen import reopened
 from subnet.report import RoundReport, read_round
 from subnet.rescore import first_state, state_after
-from subnet.run_files import LEDGER_NAME
+from subnet.run_files import find_ledger
 from subnet.scoring.history import past_round
 from subnet.state import Fixture, State
 from tokenomics.errors import TokenomicsError
@@ -71,9 +71,7 @@ def audit(
             such round.
     """
     told = claims or Claims()
-    path = folder / LEDGER_NAME
-    if not path.is_file():
-        raise RunError(f"no {LEDGER_NAME} in {folder}", remedy="name the folder that a run has printed")
+    path = find_ledger(folder)
     report = Report(rounds=(first, last or first))
     n_rounds = money.check_ledger(path, report, key=told.key)
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from subnet.run_files import LEDGER_NAME
+from subnet.run_files import find_ledger, has_ledger
 
 if TYPE_CHECKING:
     from tokenomics import Token
@@ -73,8 +73,8 @@ _LAST_DATE = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 def _outlook(path: Path, round_seconds: float | None) -> _Outlook:
     from subnet.spec import load_spec
 
-    if (path / LEDGER_NAME).is_file():
-        return _from_run(path / LEDGER_NAME, round_seconds)
+    if has_ledger(path):
+        return _from_run(find_ledger(path), round_seconds)
     spec = load_spec(path)
     return _Outlook(
         name=spec.subnet.name,

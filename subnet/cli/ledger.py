@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from subnet.errors import RunError
-from subnet.run_files import LEDGER_NAME
+from subnet.run_files import find_ledger
 
 app = typer.Typer(help="Show, check and prove what is in a run's ledger.", no_args_is_help=True)
 
@@ -80,6 +80,36 @@ def verify(folder: Folder, json_output: Json = False) -> None:
             typer.echo(f"altered: {problem}")
     if not checked.ok:
         raise typer.Exit(1)
+
+
+@app.command("copy")
+def copy(
+    folder: Folder,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The SQLite file to make; its checkpoint goes beside it.")
+    ],
+    json_output: Json = False,
+) -> None:
+    """Copy a ledger into a new SQLite file: one on a server for an auditor, or any to keep."""
+    from tokenomics.ledger import copy_ledger
+
+    last = copy_ledger(ledger_path(folder), file)
+    if json_output:
+        typer.echo(json.dumps({"file": str(file), "rounds": last.round, "root": last.tree.root}))
+    else:
+        typer.echo(f"{file}: {last.round} rounds, log root {last.tree.root}")
+
+
+@app.command("upgrade")
+def upgrade(folder: Folder, json_output: Json = False) -> None:
+    """Bring the tables of a ledger that an older flower-subnet made to the revision of this one; no row changes."""
+    from tokenomics.ledger.migrate import upgrade as bring_up
+
+    before, after = bring_up(ledger_path(folder))
+    if json_output:
+        typer.echo(json.dumps({"before": before, "after": after}))
+    else:
+        typer.echo(f"revision {after} already" if before == after else f"from {before} to revision {after}")
 
 
 @app.command("key")
@@ -175,12 +205,9 @@ def orders(
 
 
 def ledger_path(folder: Path) -> Path:
-    """Return the ledger's file in a run's folder.
+    """Return the path that the ledger in a run's folder goes by.
 
     Raises:
         RunError: there is none.
     """
-    path = folder if folder.is_file() else folder / LEDGER_NAME
-    if not path.is_file():
-        raise RunError(f"no {LEDGER_NAME} in {folder}", remedy="name the folder that a run has printed")
-    return path
+    return folder if folder.is_file() else find_ledger(folder)

@@ -42,6 +42,15 @@ def simulate(
     ] = EngineName.inprocess,
     seed: Seed = None,
     out: Out = None,
+    ledger_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SUBNET_LEDGER_URL",
+            metavar="URL",
+            help="Keep the ledger on PostgreSQL: postgresql://USER@HOST/DATABASE, with the password in PGPASSWORD or"
+            " ~/.pgpass.  [default: a SQLite file in the run's folder]",
+        ),
+    ] = None,
     compare: Annotated[
         str | None, typer.Option(help="Play the same clients with this strategy beside it, without gates.")
     ] = None,
@@ -59,6 +68,7 @@ def simulate(
         engine=engine,
         seed=seed,
         out=out,
+        ledger_url=ledger_url,
         compare=compare,
         json_output=json_output,
     )
@@ -73,6 +83,7 @@ def play(
     engine: EngineName = EngineName.inprocess,
     seed: int | None = None,
     out: Path | None = None,
+    ledger_url: str | None = None,
     compare: str | None = None,
     json_output: bool = False,
 ) -> None:
@@ -81,6 +92,10 @@ def play(
     from subnet.spec import load_spec
 
     spec = load_spec(path)  # before anything slow, so that a mistake is told at once
+    if ledger_url:
+        from tokenomics.ledger.place import parse_url
+
+        parse_url(ledger_url)
     from subnet.cli.screen import Quiet, Screen
     from subnet.engine.companion import Companion
     from subnet.engine.simulate import Scenario, default_folder, settled_rounds
@@ -103,7 +118,7 @@ def play(
     screen = Quiet(companion) if json_output else Screen(folder, scenario, kinds, companion)
     try:
         with screen:
-            run(scenario, folder, engine=engine.value, observer=screen)
+            run(scenario, folder, engine=engine.value, observer=screen, ledger_url=ledger_url or None)
     except KeyboardInterrupt:
         raise StoppedError(
             f"stopped: {settled_rounds(folder)} of {scenario.n_rounds} rounds are settled in {folder}",

@@ -2,7 +2,8 @@
 
 Run configuration (`[tool.flwr.app.config]`): `rounds` (0: the spec's), `out` (the run's folder; empty: one below
 `~/.local/share/flower-subnet`), `wallet` (the validator's; empty: one made in that folder), `min-participants`,
-`wait-s`, `simulated-wallets` (true lets nodes without a wallet take a throwaway one: for trials only).
+`wait-s`, `ledger-url` (optional: PostgreSQL's, as `subnet simulate` has it; else SUBNET_LEDGER_URL, else a file),
+`simulated-wallets` (true lets nodes without a wallet take a throwaway one: for trials only).
 """
 
 import logging
@@ -62,6 +63,7 @@ class Settings:
     wallet: str
     min_participants: int
     wait_s: float
+    ledger_url: str
 
     @classmethod
     def read(cls, context: Context) -> "Settings":
@@ -87,6 +89,7 @@ class Settings:
                     remedy=f"set {name} in [tool.flwr.app.config] or with --run-config",
                 )
             found[name.replace("-", "_")] = value
+        found["ledger_url"] = str(config.get("ledger-url") or os.environ.get("SUBNET_LEDGER_URL") or "")
         return cls(**found)  # type: ignore[arg-type]
 
 
@@ -145,6 +148,7 @@ def _validate(app_dir: Path, grid: Grid, settings: Settings) -> None:
             entropy=SystemEntropy(folder),
             model_seed=torch.seed(),
             created_at=int(time.time()),
+            ledger_url=settings.ledger_url or None,
             clock=lambda _round_number: int(time.time()),
         ) as fixture:
             play_run(fixture, grid, schedule, _Log())

@@ -24,7 +24,7 @@ from subnet.engine.app import Observer, Schedule, create_server_app, play_run
 from subnet.engine.collusion import SubnetRule
 from subnet.engine.dealt import DealtProbes, tell
 from subnet.run import SeededEntropy, agree, locked, prepared
-from subnet.run_files import LEDGER_NAME
+from subnet.run_files import find_ledger, has_ledger
 from subnet.scoring import registry, slices
 from subnet.spec import FILE_NAME, Spec
 from subnet.state import Fixture
@@ -138,22 +138,27 @@ def default_folder(scenario: Scenario, parent: Path) -> Path:
     number = 1
     while True:
         folder = parent / (stem if number == 1 else f"{stem}-{number}")
-        if not (folder / LEDGER_NAME).exists() or settled_rounds(folder) < scenario.n_rounds:
+        if not has_ledger(folder) or settled_rounds(folder) < scenario.n_rounds:
             return folder
         number += 1
 
 
 def settled_rounds(folder: Path) -> int:
     """Return how many rounds a run's ledger holds; 0 when there is none yet."""
-    path = folder / LEDGER_NAME
-    if not path.exists():
+    if not has_ledger(folder):
         return 0
-    with Ledger.open(path, read_only=True) as ledger:
+    with Ledger.open(find_ledger(folder), read_only=True) as ledger:
         return ledger.height
 
 
 def simulate(
-    scenario: Scenario, folder: Path, *, engine: Engine, observer: Observer, n_workers: int | None = None
+    scenario: Scenario,
+    folder: Path,
+    *,
+    engine: Engine,
+    observer: Observer,
+    n_workers: int | None = None,
+    ledger_url: str | None = None,
 ) -> None:
     """Play a scenario, or go on with it, until its rounds are settled in the folder's ledger.
 
@@ -163,6 +168,7 @@ def simulate(
         engine: `inprocess`, or `flower` for Flower's own simulation engine.
         observer: is told what happens.
         n_workers: clients that train at the same time; all processors when None. It doesn't change the results.
+        ledger_url: PostgreSQL's, for a ledger that isn't a file in the folder. It doesn't change the results either.
 
     Raises:
         RunError: the folder can't be used.
@@ -171,7 +177,7 @@ def simulate(
     stop = threading.Event()
     field = scenario.participants(folder.absolute() / "models")
     workers = n_workers or os.cpu_count() or 1
-    with open_fixture(scenario, folder, stop) as fixture:
+    with open_fixture(scenario, folder, stop, ledger_url=ledger_url) as fixture:
         schedule = Schedule(n_rounds=scenario.n_rounds, min_participants=len(scenario.roles), wait_s=GATHER_S)
         server = create_server_app(lambda grid, _context: _play(fixture, grid, schedule, observer))
         client = create_client_app(field)
@@ -192,13 +198,16 @@ def _play(fixture: Fixture, grid: Any, schedule: Schedule, observer: Observer) -
 
 
 @contextmanager
-def open_fixture(scenario: Scenario, folder: Path, stop: threading.Event) -> Iterator[Fixture]:
+def open_fixture(
+    scenario: Scenario, folder: Path, stop: threading.Event, *, ledger_url: str | None = None
+) -> Iterator[Fixture]:
     """Lock a scenario's folder and make or open all that its validator needs there.
 
     Args:
         scenario: what is played.
         folder: the run's folder.
         stop: set by whoever wants the run to end.
+        ledger_url: PostgreSQL's, for a ledger that isn't a file in the folder.
     """
     spec = scenario.spec
     order = {hotkey: place for place, hotkey in enumerate(scenario.kinds())}
@@ -215,6 +224,7 @@ def open_fixture(scenario: Scenario, folder: Path, stop: threading.Event) -> Ite
             entropy=SeededEntropy(seed),
             model_seed=int.from_bytes(seed_bytes("model", seed)[:4], "big"),
             created_at=0,
+            ledger_url=ledger_url,
             clock=lambda round_number: round_number * spec.rounds.deadline_s,
             order=order.__getitem__,
             stopped=stop.is_set,

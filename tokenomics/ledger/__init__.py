@@ -1,15 +1,17 @@
-"""The ledger: double entry, append-only, a hash chain and signed Merkle log of rounds, in one SQLite file.
+"""The ledger: double entry, append-only, a hash chain and signed Merkle log of rounds, on SQLite or PostgreSQL.
 
 ```
 records.py      what goes in and comes out          planning.py     from scores to a sealed round, pure
-schema.py       tables and triggers                 rows.py         reading and writing rows
+schema.py       tables     rules.py   triggers      rows.py         reading and writing rows
 vesting.py      pay that is pending, pure           checkpoint.py   the signed end, in a file of its own
 log.py          the log of all rounds, pure         proofs.py       proofs of it for those without the ledger
-connection.py   SQLite, and its errors in words
-accounts.py     whose each account is                title.py        a hotkey's word on its coldkey
-order.py        a coldkey's signed order             spending.py     which orders apply, pure
+accounts.py     whose each account is               title.py        a hotkey's word on its coldkey
+order.py        a coldkey's signed order            spending.py     which orders apply, pure
+place.py        a file, or a server's schema        connection.py, postgres.py   both, and their errors in words
+migrate.py, migrations/   tables by revision        creation.py     a new ledger, whole or not at all
 order_rows.py   reading and writing orders
-store.py        Ledger                              verify.py, integrity.py   recompute everything
+reader.py       what can be asked of a ledger       store.py        Ledger: make, open, settle
+verify.py, integrity.py, postgres_integrity.py      recompute everything
 ```
 """
 
@@ -27,7 +29,7 @@ from tokenomics.ledger.proofs import (
 )
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement, Status
 from tokenomics.ledger.spending import Book, Refusal, refusal
-from tokenomics.ledger.store import Ledger, rewrite_checkpoint
+from tokenomics.ledger.store import Ledger, copy_ledger, rewrite_checkpoint
 from tokenomics.ledger.title import Title
 from tokenomics.ledger.verify import Verification, verify_ledger
 from tokenomics.ledger.vesting import Earnings, Payout, Pending
@@ -55,6 +57,7 @@ __all__ = [
     "Title",
     "Verification",
     "checkpoint_path",
+    "copy_ledger",
     "plan_round",
     "prove_growth",
     "prove_order",

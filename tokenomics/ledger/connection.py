@@ -1,10 +1,10 @@
-"""Opening the ledger's SQLite file, and saying in plain words what SQLite refuses."""
+"""Opening the ledger's database, and SQLite's file above all; saying in plain words what SQLite refuses."""
 
 import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -12,6 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from tokenomics.errors import LedgerCorruptError, LedgerError
+from tokenomics.ledger import postgres
+from tokenomics.ledger.place import find_server
 
 BUSY_TIMEOUT_MS = 5_000
 """How long a writer waits for another before it gives up."""
@@ -31,12 +33,25 @@ _REMEDIES: Final[dict[int, tuple[type[LedgerError], str, str]]] = {
 
 
 def open_engine(path: Path, *, read_only: bool) -> Engine:
-    """Return an engine on an existing file. Its transactions are immediate with the option `writes=True`.
+    """Return an engine on the ledger at `path`: its file, or the server that is named there.
 
     Args:
-        path: the file; it is never made here.
+        path: the ledger's; nothing is ever made here.
         read_only: change nothing, and also read where nothing may be written.
+
+    Raises:
+        LedgerError: there is no ledger, or the server's driver isn't installed.
     """
+    server = find_server(path)
+    return (
+        file_engine(path, read_only=read_only)
+        if server is None
+        else postgres.server_engine(server, read_only=read_only)
+    )
+
+
+def file_engine(path: Path, *, read_only: bool) -> Engine:
+    """Return an engine on an existing SQLite file. Its transactions are immediate with the option `writes=True`."""
 
     def connect() -> sqlite3.Connection:
         return _connect_read_only(path) if read_only else _connect(path)
@@ -55,26 +70,36 @@ def open_engine(path: Path, *, read_only: bool) -> Engine:
 def transaction(engine: Engine, path: Path, *, writes: bool = False) -> Iterator[Connection]:
     """Open a connection with one transaction: committed at the end, or rolled back by any error.
 
+    What it reads is one state of the database, and where it writes it is serializable.
+
     Raises:
-        LedgerError: SQLite refuses; the message says why, the remedy what to do.
+        LedgerRaceError: PostgreSQL let another validator's transaction go first; only where this one writes.
+        LedgerError: the database refuses; the message says why, the remedy what to do.
     """
+    options: dict[str, Any] = {"writes": writes}
+    if engine.dialect.name == "postgresql":
+        options = {
+            "isolation_level": "SERIALIZABLE" if writes else "REPEATABLE READ",
+            "postgresql_readonly": not writes,
+        }
     with plain_errors(path), engine.connect() as connection:
-        connection = connection.execution_options(writes=writes)  # noqa: PLW2901 - SQLAlchemy's own idiom
+        connection = connection.execution_options(**options)  # noqa: PLW2901 - SQLAlchemy's own idiom
         with connection.begin():
             yield connection
 
 
 @contextlib.contextmanager
 def plain_errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite and its driver raise into the ledger's own errors.
+    """Turn what a database and its driver raise into the ledger's own errors.
 
     Raises:
-        LedgerError: whatever SQLite refused within.
+        LedgerError: whatever was refused within.
     """
     try:
         yield
     except DBAPIError as error:
-        raise _translate(error.orig or error, path) from error
+        cause = error.orig or error
+        raise (_translate if isinstance(cause, sqlite3.Error) else postgres.translate)(cause, path) from error
     except sqlite3.Error as error:
         raise _translate(error, path) from error
 

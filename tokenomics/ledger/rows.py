@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, func, insert, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, cast, func, insert, or_, select
 
 from tokenomics.errors import LedgerCorruptError
 from tokenomics.ledger import schema
@@ -145,7 +145,7 @@ def read_earnings(connection: Connection, height: int) -> dict[str, Earnings]:
     table = schema.postings
     sums: dict[str, Counter[str]] = {}
     for prefix in (PENDING_PREFIX, PARTICIPANT_PREFIX):
-        query = select(table.c.account, table.c.kind, func.sum(table.c.amount))
+        query = select(table.c.account, table.c.kind, _sum(table.c.amount))
         query = query.where(table.c.round <= height, _has_prefix(table, prefix))
         for account, kind, amount in connection.execute(query.group_by(table.c.account, table.c.kind)):
             found = sums.setdefault(account.removeprefix(prefix), Counter())
@@ -194,7 +194,7 @@ def read_voiding(connection: Connection, hotkey: str, first: int, last: int) -> 
 def read_balances(connection: Connection) -> dict[str, int]:
     """Return the sum of each account's postings."""
     table = schema.postings
-    query = select(table.c.account, func.sum(table.c.amount)).group_by(table.c.account).order_by(table.c.account)
+    query = select(table.c.account, _sum(table.c.amount)).group_by(table.c.account).order_by(table.c.account)
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
@@ -233,10 +233,22 @@ def write_round(connection: Connection, sealed: SealedRound) -> None:
 
 def _insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows that all have every column, past SQLAlchemy's look at each: a third of the time of a round."""
+    if connection.dialect.name == "postgresql":
+        _insert_columns(connection, table, rows)
+        return
     statement = insert(table).compile(dialect=connection.dialect)
-    order = statement.positiontup
-    given: list[Any] = [tuple(row[name] for name in order) for row in rows] if order else [dict(row) for row in rows]
+    order = statement.positiontup or ()
+    given: list[Any] = [tuple(row[name] for name in order) for row in rows]
     connection.exec_driver_sql(str(statement), given)
+
+
+def _insert_columns(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows in one statement, an array a column: a statement a row takes PostgreSQL twice the time."""
+    names = [column.name for column in table.columns]
+    kinds = ["bigint" if column.type is schema.INTEGER else "text" for column in table.columns]
+    arrays = ", ".join(f"%({name})s::{kind}[]" for name, kind in zip(names, kinds, strict=True))
+    statement = f"INSERT INTO {table.name} ({', '.join(names)}) SELECT * FROM unnest({arrays})"  # noqa: S608
+    connection.exec_driver_sql(statement, {name: [row[name] for row in rows] for name in names})
 
 
 def _round_row(row: Mapping[Any, Any]) -> RoundRow:
@@ -246,6 +258,11 @@ def _round_row(row: Mapping[Any, Any]) -> RoundRow:
 def _with_bool(row: Mapping[Any, Any], name: str) -> dict[str, Any]:
     """Return a row with its column of 0 or 1 as a bool; anything else stays as it is, and is refused by the record."""
     return {**row, name: _BOOLS.get(row[name], row[name])}
+
+
+def _sum(column: Column[int]) -> ColumnElement[int]:
+    """Return a sum as an integer of 64 bits: PostgreSQL's own is a decimal."""
+    return cast(func.sum(column), schema.INTEGER)
 
 
 def _has_prefix(table: Table, prefix: str) -> ColumnElement[bool]:

@@ -2,102 +2,82 @@
 
 import contextlib
 import itertools
-import os
-import secrets
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Connection, Engine
 
-from tokenomics._files import sync_folder
 from tokenomics.canonical import canonical_json
-from tokenomics.errors import LedgerCorruptError, LedgerError
+from tokenomics.errors import LedgerCorruptError, LedgerError, LedgerRaceError
 from tokenomics.keys import Keypair
-from tokenomics.ledger import schema
+from tokenomics.ledger import creation, migrate
 from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path, read_checkpoint, write_checkpoint
-from tokenomics.ledger.connection import open_engine, plain_errors, transaction
+from tokenomics.ledger.connection import open_engine, transaction
 from tokenomics.ledger.log import Log, genesis_leaf, origin_of, round_leaf
-from tokenomics.ledger.order import SignedOrder
-from tokenomics.ledger.order_rows import find_order, read_book, read_ordered, read_orders
-from tokenomics.ledger.planning import Tip, check_follows, genesis_tip, round_content, seal
-from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement
+from tokenomics.ledger.order_rows import read_book
+from tokenomics.ledger.place import ServerPlace, ledger_exists, url_path
+from tokenomics.ledger.planning import SealedRound, Tip, check_follows, genesis_tip, seal
+from tokenomics.ledger.reader import Reader
+from tokenomics.ledger.records import Genesis, Settlement
 from tokenomics.ledger.rows import (
     PAGE_SIZE,
     GenesisRow,
-    read_balances,
-    read_earnings,
-    read_entries,
     read_genesis,
-    read_hotkeys,
-    read_moved,
     read_pending,
-    read_postings,
-    read_receipts,
     read_rounds,
     read_tip,
-    read_voiding,
     tip_of,
     write_round,
 )
 from tokenomics.ledger.spending import Book, Refusal
-from tokenomics.ledger.vesting import Earnings, Payout, Pending, payout
-from tokenomics.merkle import leaf_hash
-from tokenomics.note import TreeHead, VerifierKey
+from tokenomics.note import TreeHead
+
+_MAX_ATTEMPTS: Final = 4
+"""How often a round is tried again where PostgreSQL let another transaction go first."""
 
 
-class Ledger:
-    """A subnet's money, in one file: double entry, append-only, each round chained to the one before and signed.
+class Ledger(Reader):
+    """A subnet's money: double entry, append-only, each round chained to the one before and signed.
 
-    Made by `create` or `open`; a context manager. Every method may raise `LedgerError` where SQLite can't read or
-    write the file, with the remedy.
+    Made by `create` or `open`; a context manager. It goes by the path of its SQLite file, also where its tables are on
+    a PostgreSQL server and only that server's URL, and the checkpoint, lie there.
     """
 
     def __init__(self, *, path: Path, engine: Engine, row: GenesisRow, read_only: bool) -> None:
-        self.path = path
-        self.genesis = row.parse()
-        self._row = row
-        self._engine = engine
+        super().__init__(path=path, engine=engine, row=row)
         self._read_only = read_only
         self._checkpoint_due = False
         self._log = Log([genesis_leaf(self.genesis)])
         self._book, self._booked = Book(), 0
 
     @classmethod
-    def create(cls, path: Path, genesis: Genesis, signer: Keypair) -> Self:
-        """Make a new ledger, whole under a temporary name first and then renamed.
+    def create(cls, path: Path, genesis: Genesis, signer: Keypair, *, url: str | None = None) -> Self:
+        """Make a new ledger, whole or not at all.
 
         Args:
             path: the file to make, in a folder that exists.
             genesis: the first row.
             signer: the genesis's validator.
+            url: `postgresql+psycopg://USER@HOST/DATABASE`, without a password, for a ledger in a new schema of that
+                database; `<path>.url` then names it. SQLite when None.
 
         Raises:
-            LedgerError: something of a ledger is there already, the folder can't be written to, or the signer isn't
-                the validator.
+            LedgerError: something of a ledger is there already, folder or server can't be written to, the URL can't be
+                used, or the signer isn't the validator.
         """
         _check_signer(genesis, signer)
-        for leftover in (path, path.with_name(f"{path.name}-wal"), checkpoint_path(path)):
-            if leftover.exists():
-                raise LedgerError(f"{leftover} is there already", remedy="open that ledger, or choose another folder")
+        _check_free(path)
         tip = genesis_tip(genesis)
         checkpoint = Checkpoint.sign(TreeHead(origin=origin_of(genesis), size=1, root=tip.log_root), signer)
         document = canonical_json(genesis.to_dict()).decode()
         row = GenesisRow(document=document, head=tip.head, signature=checkpoint.signature)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        try:
-            _make_file(temporary, row)
-            temporary.rename(path)
-            sync_folder(path.parent)
-        except OSError as error:
-            message = f"ledger {path} can't be made: {error.strerror}"
-            raise LedgerError(message, remedy="make its folder, and check that it is yours") from error
-        finally:
-            for suffix in ("", "-wal", "-shm"):
-                temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
+        with _makeable(path):
+            if url is None:
+                creation.make_file(path, row)
+            else:
+                creation.make_schema(path, row, ServerPlace.new(url, genesis.subnet))
         return cls.open(path)
 
     @classmethod
@@ -107,14 +87,14 @@ class Ledger:
         A crash between a round and its checkpoint leaves the file one round behind: it is then written anew.
 
         Args:
-            path: the ledger's file.
+            path: the ledger's file, or where that would be if the ledger weren't on a server.
             read_only: change nothing, for a reader beside a running validator.
 
         Raises:
-            LedgerError: there is no ledger, it is of another version, or it can't be read.
+            LedgerError: there is no ledger, it is of another revision, or it can't be read.
             LedgerCorruptError: it is damaged, or rounds that its checkpoint names are missing.
         """
-        if not path.is_file():
+        if not ledger_exists(path):
             raise LedgerError(f"there is no ledger at {path}", remedy="check the path, or start the subnet first")
         # before the ledger: a validator at work writes the round first, so what is read here can't be ahead of it
         checkpoint = read_checkpoint(path)
@@ -127,59 +107,6 @@ class Ledger:
             engine.dispose()
             raise
         return ledger
-
-    def close(self) -> None:
-        """Close the file. What was settled is on the disk already."""
-        self._engine.dispose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def height(self) -> int:
-        """The last settled round; 0 when there is only the genesis."""
-        return self._tip().round
-
-    @property
-    def head(self) -> str:
-        """The hash chain's head, 64 hexadecimal digits."""
-        return self._tip().head
-
-    @property
-    def minted(self) -> int:
-        """Base units minted by all rounds."""
-        return self._tip().supply
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """The signed checkpoint of the last settled round."""
-        return self._checkpoint_at(self._tip())
-
-    @property
-    def key(self) -> VerifierKey:
-        """What its checkpoints are checked with: publish it where participants will look for it."""
-        return VerifierKey(name=origin_of(self.genesis), public=self.genesis.validator)
-
-    def checkpoint_of(self, round: int) -> Checkpoint:  # noqa: A002 - the field's term
-        """Return the signed checkpoint of a settled round; of the genesis for 0.
-
-        Raises:
-            LedgerError: it isn't settled.
-        """
-        row = self._row_at(round) if round else None
-        if round and row is None:
-            raise LedgerError(f"round {round} isn't settled", remedy=f"name a round from 0 to {self.height}")
-        return self._checkpoint_at(genesis_tip(self.genesis) if row is None else tip_of(row))
-
-    def leaf_hashes(self, *, until: int) -> list[str]:
-        """Return the hashes of the log's leaves, the genesis first, up to and with a settled round."""
-        rows = itertools.islice(self.rounds(), until)
-        return [leaf_hash(genesis_leaf(self.genesis)), *(leaf_hash(round_leaf(row)) for row in rows)]
 
     def settle(
         self,
@@ -199,7 +126,8 @@ class Ledger:
             The round's checkpoint, which is also in the file beside the ledger.
 
         Raises:
-            LedgerConflictError: the round is settled already, or would leave a gap.
+            LedgerConflictError: the round is settled already, maybe by another validator just now, or would leave a
+                gap.
             LedgerError: it starts from another model, somebody else signs, or the ledger can't be written to. Only
                 where the message says "is settled" was the round written, and its checkpoint file was not.
         """
@@ -208,6 +136,22 @@ class Ledger:
         _check_signer(self.genesis, signer)
         if self._checkpoint_due:
             write_checkpoint(self.path, self.checkpoint)
+        checkpoint, refused = self._write(settlement, signer)
+        self._checkpoint_due = True
+        write_checkpoint(self.path, checkpoint)
+        self._checkpoint_due = False
+        for refusal in refused:
+            on_refused(refusal)
+        return checkpoint
+
+    def _write(self, settlement: Settlement, signer: Keypair) -> tuple[Checkpoint, tuple[Refusal, ...]]:
+        """Write a round. Whoever lost a race looks again, and is then told by `check_follows` what was settled."""
+        for _ in range(_MAX_ATTEMPTS - 1):
+            with contextlib.suppress(LedgerRaceError):
+                return self._write_once(settlement, signer)
+        return self._write_once(settlement, signer)
+
+    def _write_once(self, settlement: Settlement, signer: Keypair) -> tuple[Checkpoint, tuple[Refusal, ...]]:
         with transaction(self._engine, self.path, writes=True) as connection:
             tip = read_tip(connection, self.genesis)
             check_follows(tip, settlement)
@@ -217,136 +161,7 @@ class Ledger:
             sealed = seal(self.genesis, tip, settlement, pending, self._log_up_to(connection, tip), book)
             checkpoint = Checkpoint.sign(self._tree(settlement.round, sealed.row.log_root), signer)
             write_round(connection, replace(sealed, row=replace(sealed.row, signature=checkpoint.signature)))
-        self._checkpoint_due = True
-        write_checkpoint(self.path, checkpoint)
-        self._checkpoint_due = False
-        for refusal in sealed.refused:
-            on_refused(refusal)
-        return checkpoint
-
-    def rounds(self, start: int = 1) -> Iterator[RoundRow]:
-        """Yield the settled rounds in order, from round `start` on; rounds settled meanwhile come too."""
-        while True:
-            with transaction(self._engine, self.path) as connection:
-                page = list(read_rounds(connection, start, PAGE_SIZE))
-            yield from page
-            if len(page) < PAGE_SIZE:
-                return
-            start = page[-1].round + 1
-
-    def receipts(self, round: int) -> list[ReceiptEntry]:  # noqa: A002 - the field's term
-        """Return a round's receipt entries, by hotkey; none for a round that isn't settled."""
-        with transaction(self._engine, self.path) as connection:
-            return read_receipts(connection, round)
-
-    def receipt(self, round: int, hotkey: str) -> ReceiptEntry | None:  # noqa: A002 - the field's term
-        """Return a participant's entry in a round, or None where it has none."""
-        with transaction(self._engine, self.path) as connection:
-            found = read_receipts(connection, round, hotkey)
-        return found[0] if found else None
-
-    def postings(self, round: int) -> list[Posting]:  # noqa: A002 - the field's term
-        """Return a round's postings in order; none for a round that paid nothing or isn't settled."""
-        with transaction(self._engine, self.path) as connection:
-            return read_postings(connection, round)
-
-    def orders(self, round: int) -> list[SignedOrder]:  # noqa: A002 - the field's term
-        """Return a round's orders in the order in which they moved money; none for one that isn't settled."""
-        with transaction(self._engine, self.path) as connection:
-            return read_orders(connection, self.genesis, round)
-
-    def ordered(self, account: str, *, until: int) -> dict[int, list[SignedOrder]]:
-        """Return the orders up to round `until` that an account paid or received by, by round and in their order."""
-        with transaction(self._engine, self.path) as connection:
-            return read_ordered(connection, self.genesis, account, until)
-
-    def find_order(self, coldkey: str, nonce: int) -> tuple[int, SignedOrder] | None:
-        """Return a coldkey's order of a nonce, with the round that settled it; None where none has."""
-        with transaction(self._engine, self.path) as connection:
-            return find_order(connection, self.genesis, coldkey, nonce)
-
-    def round_of(self, signed: SignedOrder) -> int | None:
-        """Return the round that settled an order, whatever title it came with; None where none has."""
-        found = self.find_order(*signed.place)
-        return found[0] if found is not None and found[1].order == signed.order else None
-
-    def book(self) -> Book:
-        """Return what orders are judged by, as it is now: `spending.refusal` says whether one would apply."""
-        with transaction(self._engine, self.path) as connection:
-            return read_book(connection, until=read_tip(connection, self.genesis).round)
-
-    def balances(self) -> dict[str, int]:
-        """Return each account's balance in base units, by account. They sum to zero: issuance is minus the supply."""
-        with transaction(self._engine, self.path) as connection:
-            return read_balances(connection)
-
-    def pending(self, *, until: int | None = None) -> Pending:
-        """Return what was earned and isn't released yet, by round and hotkey.
-
-        Args:
-            until: as it was after this round; now when None.
-        """
-        with transaction(self._engine, self.path) as connection:
-            height = read_tip(connection, self.genesis).round
-            return read_pending(connection, self.genesis, height if until is None else min(until, height))
-
-    def earnings(self, *, until: int | None = None) -> dict[str, Earnings]:
-        """Return what is vested, pending and voided of everybody's pay, by hotkey.
-
-        Args:
-            until: as it was after this round; now when None.
-        """
-        with transaction(self._engine, self.path) as connection:
-            height = read_tip(connection, self.genesis).round
-            return read_earnings(connection, height if until is None else min(until, height))
-
-    def hotkeys(self) -> list[str]:
-        """Return everybody who has a receipt, ascending."""
-        with transaction(self._engine, self.path) as connection:
-            return read_hotkeys(connection)
-
-    def moved(self, hotkey: str, *, until: int) -> list[tuple[int, Posting]]:
-        """Return a participant's postings up to round `until`, each with its round, in order."""
-        with transaction(self._engine, self.path) as connection:
-            return read_moved(connection, hotkey, until)
-
-    def entries(self, hotkey: str, *, until: int) -> dict[int, ReceiptEntry]:
-        """Return a participant's receipt entries up to round `until`, by round."""
-        with transaction(self._engine, self.path) as connection:
-            return read_entries(connection, hotkey, until)
-
-    def payout(self, round: int, hotkey: str) -> Payout:  # noqa: A002 - the field's term
-        """Return what came of what a settled round paid a participant: released, still pending, or voided."""
-        vesting = self.genesis.vesting
-        with transaction(self._engine, self.path) as connection:
-            height = read_tip(connection, self.genesis).round
-            voided_in = read_voiding(connection, hotkey, round + 1, round + vesting)
-        return payout(round, vesting=vesting, height=height, voided_in=voided_in)
-
-    def dump(self) -> Iterator[bytes]:
-        """Yield the whole ledger as canonical JSON lines: the genesis, then each round with receipts and postings.
-
-        Two equal ledgers give equal bytes, whatever their files look like.
-        """
-        first = {"genesis": self.genesis.to_dict(), "head": self._row.head, "signature": self._row.signature}
-        yield canonical_json(first) + b"\n"
-        for row in self.rounds():
-            parts = (
-                self.receipts(row.round),
-                self.postings(row.round),
-                self.orders(row.round) if row.orders_root else (),
-            )
-            content = round_content(row, *parts)
-            sealed = {"head": row.head, "log_root": row.log_root, "signature": row.signature}
-            yield canonical_json({**content, **sealed}) + b"\n"
-
-    def _tip(self) -> Tip:
-        with transaction(self._engine, self.path) as connection:
-            return read_tip(connection, self.genesis)
-
-    def _row_at(self, number: int) -> RoundRow | None:
-        with transaction(self._engine, self.path) as connection:
-            return next((row for row in read_rounds(connection, number, 1) if row.round == number), None)
+        return checkpoint, sealed.refused
 
     def _log_up_to(self, connection: Connection, tip: Tip) -> Log:
         """Return the log that ends at the tip: the one known from before, grown by the rounds that came since."""
@@ -367,15 +182,6 @@ class Ledger:
         self._book.grow(read_book(connection, since=self._booked, until=tip.round))
         self._booked = tip.round
         return self._book
-
-    def _tree(self, number: int, root: str) -> TreeHead:
-        return TreeHead(origin=origin_of(self.genesis), size=number + 1, root=root)
-
-    def _checkpoint_at(self, tip: Tip) -> Checkpoint:
-        row = self._row_at(tip.round)
-        signature = self._row.signature if row is None else row.signature
-        tree = self._tree(tip.round, tip.log_root)
-        return Checkpoint.of(tree, validator=self.genesis.validator, signature=signature)
 
     def _meet(self, checkpoint: Checkpoint | None) -> None:
         """Compare with the checkpoint file, and bring that up to date where it may lag."""
@@ -398,6 +204,36 @@ class Ledger:
             write_checkpoint(self.path, self._checkpoint_at(tip))
 
 
+def copy_ledger(path: Path, to: Path) -> Checkpoint:
+    """Copy a ledger into a new SQLite file, with its checkpoint beside it: for an auditor, or to keep.
+
+    Args:
+        path: the ledger's, whether a file or on a server; a validator may be at work.
+        to: the file to make, in a folder that exists.
+
+    Returns:
+        The copy's checkpoint.
+
+    Raises:
+        LedgerError: there is no ledger, it breaks its own rules, or something is at `to` already.
+    """
+    _check_free(to)
+    with Ledger.open(path, read_only=True) as source, _makeable(to):
+        last = source.checkpoint
+        rounds = (
+            SealedRound(
+                row=row,
+                receipts=tuple(source.receipts(row.round)),
+                postings=tuple(source.postings(row.round)),
+                orders=tuple(source.orders(row.round)),
+            )
+            for row in itertools.islice(source.rounds(), last.round)
+        )
+        creation.make_file(to, source._row, rounds)  # noqa: SLF001 - the genesis as it was written and signed
+        write_checkpoint(to, last)
+    return last
+
+
 def rewrite_checkpoint(path: Path) -> Checkpoint:
     """Write a lost checkpoint file anew from the ledger's own last round.
 
@@ -409,8 +245,6 @@ def rewrite_checkpoint(path: Path) -> Checkpoint:
     Raises:
         LedgerError: there is no ledger, or it can't be read.
     """
-    if not path.is_file():
-        raise LedgerError(f"there is no ledger at {path}", remedy="check the path")
     engine = open_engine(path, read_only=True)
     try:
         row = _first_row(engine, path)
@@ -419,6 +253,21 @@ def rewrite_checkpoint(path: Path) -> Checkpoint:
         engine.dispose()
     write_checkpoint(path, checkpoint)
     return checkpoint
+
+
+def _check_free(path: Path) -> None:
+    for leftover in (path, path.with_name(f"{path.name}-wal"), url_path(path), checkpoint_path(path)):
+        if leftover.exists():
+            raise LedgerError(f"{leftover} is there already", remedy="open that ledger, or choose another folder")
+
+
+@contextlib.contextmanager
+def _makeable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"ledger {path} can't be made: {error.strerror}"
+        raise LedgerError(message, remedy="make its folder, and check that it is yours") from error
 
 
 def _check_signer(genesis: Genesis, signer: Keypair) -> None:
@@ -431,30 +280,5 @@ def _check_signer(genesis: Genesis, signer: Keypair) -> None:
 
 def _first_row(engine: Engine, path: Path) -> GenesisRow:
     with transaction(engine, path) as connection:
-        version = connection.exec_driver_sql("PRAGMA user_version").scalar()
-        if version != schema.SCHEMA_VERSION:
-            message = f"{path} has ledger version {version}, and this program knows {schema.SCHEMA_VERSION}"
-            older = isinstance(version, int) and 0 < version < schema.SCHEMA_VERSION
-            remedy = "an older one is read by the flower-subnet that made it; play the run anew for this one"
-            newer = "give a ledger's file; a newer one needs a newer flower-subnet"
-            raise LedgerError(message, remedy=remedy if older else newer)
+        migrate.check_revision(connection, path)
         return read_genesis(connection)
-
-
-def _make_file(path: Path, row: GenesisRow) -> None:
-    """Make the file with its tables and first row; everyone may read it, as the ledger is public."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644))
-    engine = open_engine(path, read_only=False)
-    try:
-        with transaction(engine, path, writes=True) as connection:
-            schema.metadata.create_all(connection)
-            connection.exec_driver_sql(f"PRAGMA user_version={schema.SCHEMA_VERSION}")
-            values = {"id": 0, "document": row.document, "head": row.head, "signature": row.signature}
-            connection.execute(insert(schema.genesis), values)
-    finally:
-        engine.dispose()
-    # the last connection to close moves the WAL into the file; make sure that the file now stands alone
-    with plain_errors(path), contextlib.closing(sqlite3.connect(path)) as connection:
-        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-    if busy:
-        raise LedgerError(f"ledger {path} is held by another process", remedy="stop it and try again")

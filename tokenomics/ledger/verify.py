@@ -17,6 +17,7 @@ from tokenomics.ledger.integrity import schema_problems
 from tokenomics.ledger.log import Log, genesis_leaf, origin_of, round_leaf
 from tokenomics.ledger.order import ORDER_KINDS, SignedOrder
 from tokenomics.ledger.order_rows import read_book, read_orders
+from tokenomics.ledger.place import ledger_exists
 from tokenomics.ledger.planning import SealedRound, Tip, check_follows, genesis_tip, head_of, invariant_problems, seal
 from tokenomics.ledger.records import Genesis, Posting, RoundRow, Settlement
 from tokenomics.ledger.rows import (
@@ -55,10 +56,10 @@ class Verification:
 def verify_ledger(path: Path, *, validator: str | None = None) -> Verification:
     """Recompute a whole ledger and compare: chain, signatures, emissions, splits, sums, cap, and the checkpoint file.
 
-    The file is opened to be read only, and nothing in it is trusted: this never raises for what it holds.
+    The ledger is opened to be read only, and nothing in it is trusted: this never raises for what it holds.
 
     Args:
-        path: the ledger's file; its checkpoint file is looked for beside it.
+        path: the ledger's, whether a file or on a server; its checkpoint file is looked for beside it.
         validator: the hotkey whose ledger it should be. Without it, a history that somebody rewrote with a key of
             their own is found to be sound.
     """
@@ -106,7 +107,7 @@ class _Check:
         self.log_errors.append(problem)
 
     def run(self) -> None:
-        if not self.path.is_file():
+        if not ledger_exists(self.path):
             raise LedgerError(f"there is no ledger at {self.path}")
         checkpoint = None
         with self.noting("checkpoint: "):

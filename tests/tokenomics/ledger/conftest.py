@@ -1,23 +1,38 @@
-"""A small real ledger on disk, and a hand that tampers with it behind its back."""
+"""A small real ledger on either database, and a hand that tampers with it behind its back."""
 
-import contextlib
 import hashlib
-import sqlite3
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
 
+from tests.tokenomics.ledger.database import Database, PostgresDatabase, SqliteDatabase
 from tokenomics import HeightSchedule, Shares, Token
 from tokenomics.keys import Keypair
-from tokenomics.ledger import Genesis, Ledger, ReceiptEntry, Settlement
+from tokenomics.ledger import Genesis, ReceiptEntry, Settlement
 
+DATABASES = ("sqlite", "postgresql")
 N_ROUNDS = 6
 SCORES = {"alice": 20, "bob": 10, "carol": 0}
 
 
 def digest(value: object) -> str:
     return hashlib.sha256(str(value).encode()).hexdigest()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Play every test of a ledger on both databases, but for those of what only a file or a server has."""
+    if "database" in metafunc.fixturenames:
+        only = metafunc.definition.get_closest_marker("only")
+        metafunc.parametrize("database", only.args if only else DATABASES, indirect=True)
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> Database:
+    """Where the test's ledgers are made: in files, or on a real server."""
+    if request.param == "sqlite":
+        return SqliteDatabase()
+    return PostgresDatabase(request.getfixturevalue("postgres_url"))
 
 
 @pytest.fixture
@@ -82,32 +97,25 @@ def make_settlement() -> Callable[..., Settlement]:
 @pytest.fixture
 def path(
     tmp_path: Path,
+    database: Database,
     validator: Keypair,
     make_genesis: Callable[..., Genesis],
     make_settlement: Callable[..., Settlement],
 ) -> Path:
     """A closed ledger of six rounds, the fourth of which pays nothing."""
     path = tmp_path / "ledger.sqlite"
-    with Ledger.create(path, make_genesis(), validator) as ledger:
+    with database.create(path, make_genesis(), validator) as ledger:
         for number in range(1, N_ROUNDS + 1):
             ledger.settle(make_settlement(number, pays=number != 4), validator)
     return path
 
 
 @pytest.fixture
-def tamper() -> Callable[..., None]:
-    """Change a ledger's file with plain sqlite3: take the triggers off, run the statements, put the triggers back."""
+def tamper(database: Database) -> Callable[..., None]:
+    """Change a ledger behind its back: take triggers and checks off, run the statements, put the triggers back."""
 
     def run(path: Path, *statements: str) -> None:
-        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
-            triggers = raw.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'").fetchall()
-            for name, _ in triggers:
-                raw.execute(f"DROP TRIGGER {name}")
-            changed = 0
-            for statement in statements:
-                changed += max(raw.execute(statement).rowcount, 0)
-            assert changed, "the tampering changed nothing, so it proves nothing"
-            for _, sql in triggers:
-                raw.execute(sql)
+        changed = database.tamper(path, *statements)
+        assert changed, "the tampering changed nothing, so it proves nothing"
 
     return run

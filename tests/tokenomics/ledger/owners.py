@@ -1,5 +1,6 @@
 """Wallets that own accounts of a test's ledger, their titles and orders, and rounds in which these are settled."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,12 @@ def settlement(number: int, *orders: SignedOrder, **changes: Any) -> Settlement:
     return Settlement(**(fields | changes))
 
 
-def settle_orders(path: Path, genesis: Genesis, validator: Keypair) -> Path:
+def settle_orders(
+    path: Path, genesis: Genesis, validator: Keypair, *, create: Callable[..., Ledger] = Ledger.create
+) -> Path:
     """Settle five rounds, in which Alice transfers 10, stakes 50, takes 20 of it back and burns 5, and is sent 7."""
     mine = escrow(ALICE, genesis)
-    with Ledger.create(path, genesis, validator) as ledger:
+    with create(path, genesis, validator) as ledger:
         ledger.settle(settlement(1), validator)
         stake = order_of(ALICE, genesis, kind="stake", destination=mine, amount=50, nonce=2)
         gift = order_of(BOB, genesis, destination=purse(ALICE), amount=7)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tokenomics.ledger.database import Database
 from tokenomics.errors import LedgerError
 from tokenomics.keys import Keypair
 from tokenomics.ledger import Genesis, Ledger, verify_ledger
@@ -43,11 +44,11 @@ for number in range(ledger.height + 1, 100_000):
 
 
 def test_a_killed_validator_leaves_whole_rounds_and_every_acknowledged_one(
-    tmp_path: Path, make_genesis: Callable[..., Genesis], validator: Keypair
+    database: Database, tmp_path: Path, make_genesis: Callable[..., Genesis], validator: Keypair
 ) -> None:
     """SIGKILL after a few acknowledged rounds, at whatever instant it strikes, four times on one ledger."""
     path = tmp_path / "ledger.sqlite"
-    Ledger.create(path, make_genesis(), validator).close()
+    database.create(path, make_genesis(), validator).close()
     height = 0
     for n_acknowledged in (1, 4, 9, 14):
         process = subprocess.Popen(
@@ -72,6 +73,7 @@ def test_a_killed_validator_leaves_whole_rounds_and_every_acknowledged_one(
             assert height == result.rounds
 
 
+@pytest.mark.only("sqlite")
 def test_a_ledger_that_may_only_be_read_is_verified_where_it_lies(path: Path) -> None:
     """An auditor's copy on read-only media, where no WAL index can be made beside it. As nobody, should we be root."""
     folder = Path(tempfile.mkdtemp())

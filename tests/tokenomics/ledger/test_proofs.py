@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tokenomics.ledger.conftest import SCORES, digest
+from tests.tokenomics.ledger.database import Database
 from tokenomics.errors import LedgerError, ProofError
 from tokenomics.keys import Keypair
 from tokenomics.ledger import (
@@ -70,10 +71,14 @@ def test_every_round_and_participant_can_be_proved(path: Path) -> None:
 
 
 def test_pending_pay_and_its_release_are_proved(
-    tmp_path: Path, make_genesis: Callable[..., Genesis], make_settlement: Callable[..., Settlement], validator: Keypair
+    database: Database,
+    tmp_path: Path,
+    make_genesis: Callable[..., Genesis],
+    make_settlement: Callable[..., Settlement],
+    validator: Keypair,
 ) -> None:
     """A release is in a round of its own, whether or not its earner took part in that."""
-    with Ledger.create(tmp_path / "ledger.sqlite", make_genesis(vesting=2), validator) as ledger:
+    with database.create(tmp_path / "ledger.sqlite", make_genesis(vesting=2), validator) as ledger:
         for number in range(1, 4):
             ledger.settle(make_settlement(number), validator)
         paid = verify_proof(prove_payment(ledger, 1, ALICE), ledger.key)
@@ -137,6 +142,7 @@ def test_what_isnt_a_proof_is_told_so(document: object) -> None:
 
 
 def test_another_validators_proof_doesnt_hold(
+    database: Database,
     proof: tuple[dict[str, Any], VerifierKey],
     tmp_path: Path,
     make_genesis: Callable[..., Genesis],
@@ -144,7 +150,7 @@ def test_another_validators_proof_doesnt_hold(
 ) -> None:
     """A forger's ledger of the same subnet has another key and another name; the pinned key tells."""
     forger = Keypair.from_seed(bytes([7] * 32))
-    with Ledger.create(tmp_path / "forged.sqlite", make_genesis(validator=forger.public), forger) as ledger:
+    with database.create(tmp_path / "forged.sqlite", make_genesis(validator=forger.public), forger) as ledger:
         ledger.settle(make_settlement(1), forger)
         forged = prove_payment(ledger, 1, ALICE)
     with pytest.raises(ProofError, match="hasn't signed"):
@@ -179,6 +185,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_a_rewritten_history_cant_be_shown_to_extend_the_old_one(
+    database: Database,
     path: Path,
     tmp_path: Path,
     make_genesis: Callable[..., Genesis],
@@ -189,7 +196,7 @@ def test_a_rewritten_history_cant_be_shown_to_extend_the_old_one(
     with Ledger.open(path, read_only=True) as ledger:
         published, key = ledger.checkpoint_of(3).note, ledger.key
     other = tmp_path / "other.sqlite"
-    with Ledger.create(other, make_genesis(), validator) as ledger:
+    with database.create(other, make_genesis(), validator) as ledger:
         for number in range(1, 8):
             ledger.settle(make_settlement(number, settled_at=2 if number == 2 else 1_700_000_000 + number), validator)
         proof = prove_growth(ledger, 3)

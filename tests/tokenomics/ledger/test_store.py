@@ -10,11 +10,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event
 
+from tests.tokenomics.ledger.database import Database
 from tokenomics import HeightSchedule, Shares, SupplySchedule, divide_round
 from tokenomics.canonical import canonical_json, sha256_hex
 from tokenomics.errors import AmountError, LedgerConflictError, LedgerCorruptError, LedgerError
@@ -27,11 +29,14 @@ from tokenomics.ledger import (
     ReceiptEntry,
     checkpoint_path,
     connection,
+    copy_ledger,
     plan_round,
+    reader,
     rewrite_checkpoint,
     store,
     verify_ledger,
 )
+from tokenomics.ledger.place import url_path
 from tokenomics.ledger.planning import genesis_tip, round_content
 from tokenomics.merkle import root_of_hashes
 from tokenomics.note import TreeHead
@@ -85,17 +90,17 @@ def test_one_receipt_is_found_and_a_strangers_is_not(path: Path, make_settlement
 
 @pytest.mark.parametrize("page_size", [1, 2, 5, 6, 7])
 def test_rounds_come_in_order_whatever_the_page(path: Path, monkeypatch: pytest.MonkeyPatch, page_size: int) -> None:
-    monkeypatch.setattr(store, "PAGE_SIZE", page_size)
+    monkeypatch.setattr(reader, "PAGE_SIZE", page_size)
     with Ledger.open(path) as ledger:
         assert [row.round for row in ledger.rounds()] == [1, 2, 3, 4, 5, 6]
         assert [row.round for row in ledger.rounds(start=5)] == [5, 6]
 
 
 def test_each_checkpoint_is_signed_and_the_last_is_beside_the_ledger(
-    tmp_path: Path, make_genesis: Make, make_settlement: Make, validator: Keypair
+    database: Database, tmp_path: Path, make_genesis: Make, make_settlement: Make, validator: Keypair
 ) -> None:
     path = tmp_path / "ledger.sqlite"
-    with Ledger.create(path, make_genesis(), validator) as ledger:
+    with database.create(path, make_genesis(), validator) as ledger:
         for number in range(3):
             checkpoint = ledger.settle(make_settlement(number), validator) if number else ledger.checkpoint
             assert checkpoint.round == ledger.height == number
@@ -108,9 +113,9 @@ def test_each_checkpoint_is_signed_and_the_last_is_beside_the_ledger(
 
 
 def test_equal_ledgers_dump_equal_bytes_in_whatever_order_entries_came(
-    path: Path, tmp_path: Path, make_genesis: Make, make_settlement: Make, validator: Keypair
+    database: Database, path: Path, tmp_path: Path, make_genesis: Make, make_settlement: Make, validator: Keypair
 ) -> None:
-    with Ledger.create(tmp_path / "other.sqlite", make_genesis(), validator) as other, Ledger.open(path) as ledger:
+    with database.create(tmp_path / "other.sqlite", make_genesis(), validator) as other, Ledger.open(path) as ledger:
         for number in range(1, 7):
             entries = tuple(reversed(make_settlement(number).entries))
             other.settle(make_settlement(number, entries=entries, pays=number != 4), validator)
@@ -121,7 +126,7 @@ def test_equal_ledgers_dump_equal_bytes_in_whatever_order_entries_came(
 
 
 def test_a_change_of_any_settled_field_changes_the_head(
-    tmp_path: Path, make_genesis: Make, make_settlement: Make, validator: Keypair
+    database: Database, tmp_path: Path, make_genesis: Make, make_settlement: Make, validator: Keypair
 ) -> None:
     settlement = make_settlement(1)
     altered = ReceiptEntry(hotkey="11" * 32, receipt_hash="22" * 32, status="missing", score=0, struck=False)
@@ -137,7 +142,7 @@ def test_a_change_of_any_settled_field_changes_the_head(
     ]
     heads = set()
     for index, change in enumerate(changes):
-        with Ledger.create(tmp_path / f"{index}.sqlite", make_genesis(), validator) as ledger:
+        with database.create(tmp_path / f"{index}.sqlite", make_genesis(), validator) as ledger:
             ledger.settle(make_settlement(1, **change), validator)
             heads.add(ledger.head)
     assert len(heads) == len(changes)
@@ -162,12 +167,14 @@ def test_a_round_must_start_from_the_model_that_the_last_one_ended_with(
         ledger.settle(make_settlement(7, base_hash="00" * 32), validator)
 
 
-def test_only_the_validator_of_the_genesis_signs(path: Path, make_genesis: Make, make_settlement: Make) -> None:
+def test_only_the_validator_of_the_genesis_signs(
+    database: Database, path: Path, make_genesis: Make, make_settlement: Make
+) -> None:
     stranger = Keypair.generate()
     with Ledger.open(path) as ledger, pytest.raises(LedgerError, match="signs, but"):
         ledger.settle(make_settlement(7), stranger)
     with pytest.raises(LedgerError, match="signs, but"):
-        Ledger.create(path.with_name("other.sqlite"), make_genesis(), stranger)
+        database.create(path.with_name("other.sqlite"), make_genesis(), stranger)
 
 
 @pytest.mark.parametrize(
@@ -224,11 +231,11 @@ def test_a_genesis_written_down_reads_back(make_genesis: Make, schedule: object)
 
 
 def test_a_schedule_by_supply_pays_by_what_was_minted_and_stops_at_its_end(
-    tmp_path: Path, make_genesis: Make, make_settlement: Make, validator: Keypair
+    database: Database, tmp_path: Path, make_genesis: Make, make_settlement: Make, validator: Keypair
 ) -> None:
     """Emissions 8, 8, 4 and so on; what nobody earned stays to be minted later."""
     genesis = make_genesis(schedule=SupplySchedule(cap=32, emission=8))
-    with Ledger.create(tmp_path / "ledger.sqlite", genesis, validator) as ledger:
+    with database.create(tmp_path / "ledger.sqlite", genesis, validator) as ledger:
         for number in range(1, 16):
             ledger.settle(make_settlement(number, unpaid_score=0, pays=number != 2), validator)
         assert [row.emission for row in ledger.rounds()] == [8, 8, 8, 4, 4, 2, 2, 1, 1, 0, 0, 0, 0, 0, 0]
@@ -255,29 +262,36 @@ def test_a_plan_says_what_settling_then_pays(path: Path, make_settlement: Make, 
     assert {hotkey: paid.get(hotkey, 0) for hotkey in plan.split.participants} == plan.split.participants
 
 
-def test_a_second_ledger_is_never_made_over_a_first(path: Path, make_genesis: Make, validator: Keypair) -> None:
+@pytest.mark.only("sqlite")
+def test_a_second_ledger_is_never_made_over_a_first(
+    database: Database, path: Path, make_genesis: Make, validator: Keypair
+) -> None:
     before = path.read_bytes()
     with pytest.raises(LedgerError, match="already"):
-        Ledger.create(path, make_genesis(), validator)
+        database.create(path, make_genesis(), validator)
     assert path.read_bytes() == before
     path.unlink()
     with pytest.raises(LedgerError, match=r"checkpoint is there already"):
-        Ledger.create(path, make_genesis(), validator)
+        database.create(path, make_genesis(), validator)
 
 
-def test_a_ledger_in_no_folder_is_refused(tmp_path: Path, make_genesis: Make, validator: Keypair) -> None:
+def test_a_ledger_in_no_folder_is_refused(
+    database: Database, tmp_path: Path, make_genesis: Make, validator: Keypair
+) -> None:
     with pytest.raises(LedgerError, match="No such file") as caught:
-        Ledger.create(tmp_path / "none" / "ledger.sqlite", make_genesis(), validator)
+        database.create(tmp_path / "none" / "ledger.sqlite", make_genesis(), validator)
     assert "folder" in caught.value.remedy
 
 
 def test_creating_leaves_nothing_but_ledger_and_checkpoint(
-    tmp_path: Path, make_genesis: Make, validator: Keypair
+    database: Database, tmp_path: Path, make_genesis: Make, validator: Keypair
 ) -> None:
-    Ledger.create(tmp_path / "ledger.sqlite", make_genesis(), validator).close()
-    assert {p.name for p in tmp_path.iterdir()} == {"ledger.sqlite", "ledger.sqlite.checkpoint"}
+    database.create(tmp_path / "ledger.sqlite", make_genesis(), validator).close()
+    made = "ledger.sqlite" if database.kind == "sqlite" else "ledger.sqlite.url"
+    assert {p.name for p in tmp_path.iterdir()} == {made, "ledger.sqlite.checkpoint"}
 
 
+@pytest.mark.only("sqlite")
 def test_opening_says_what_is_wrong_with_the_path(tmp_path: Path, path: Path) -> None:
     with pytest.raises(LedgerError, match="no ledger"):
         Ledger.open(tmp_path / "none.sqlite")
@@ -301,6 +315,7 @@ def test_a_reader_beside_a_writer_sees_whole_rounds_and_changes_nothing(
             reader.settle(make_settlement(8), validator)
 
 
+@pytest.mark.only("sqlite")
 def test_a_busy_ledger_says_that_another_process_writes(
     path: Path, make_settlement: Make, validator: Keypair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,6 +330,7 @@ def test_a_busy_ledger_says_that_another_process_writes(
         assert ledger.height == 7
 
 
+@pytest.mark.only("sqlite")
 def test_a_full_disk_leaves_the_ledger_as_it_was(path: Path, make_settlement: Make, validator: Keypair) -> None:
     """SQLite is told that the file may not grow, and reports it as it reports a full disk."""
     many = tuple(
@@ -376,6 +392,7 @@ def test_a_checkpoint_a_round_behind_is_healed_when_the_ledger_is_opened(
     assert file.read_bytes() == newer
 
 
+@pytest.mark.only("sqlite")
 def test_a_ledger_put_back_to_an_older_copy_does_not_open(
     path: Path, make_settlement: Make, validator: Keypair
 ) -> None:
@@ -412,14 +429,18 @@ TABLES = {"genesis": "head", "rounds": "minted", "receipts": "score", "postings"
 
 @pytest.mark.parametrize(("table", "column"), TABLES.items())
 def test_rows_are_never_changed_nor_deleted_nor_replaced_even_by_other_programs(
-    path: Path, table: str, column: str
+    database: Database, path: Path, table: str, column: str
 ) -> None:
     statements = [f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}"]
-    statements.append(f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}")
-    with contextlib.closing(sqlite3.connect(path)) as raw:
-        for statement in statements:
-            with pytest.raises(sqlite3.IntegrityError):
-                raw.execute(statement)
+    if database.kind == "sqlite":
+        statements.append(f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}")
+    else:
+        statements.append(f"UPDATE {table} SET {column} = {column} WHERE false")
+        statements.append(f"INSERT INTO {table} SELECT * FROM {table} ON CONFLICT DO NOTHING")
+        statements += [f"TRUNCATE {table} CASCADE", f"DELETE FROM ONLY {table}"]
+    for statement in statements:
+        with pytest.raises(database.refused):
+            database.run(path, statement)
 
 
 @pytest.mark.parametrize(
@@ -431,7 +452,7 @@ def test_rows_are_never_changed_nor_deleted_nor_replaced_even_by_other_programs(
             "without an accepted receipt",
         ),
         (f"INSERT INTO receipts VALUES (3, '{'00' * 32}', '', 'missing', 0, 0)", "sealed"),
-        (f"INSERT INTO receipts VALUES (7, '{'00' * 32}', '', 'rejected', 1, 0)", "CHECK"),
+        (f"INSERT INTO receipts VALUES (7, '{'00' * 32}', '', 'rejected', 1, 0)", "(?i)check constraint"),
         (
             "INSERT INTO rounds SELECT 8, era, 0, 0, 0, supply, 1, 0, '', '', '', 0, '','', '', '', '', '' FROM rounds",
             "in order",
@@ -440,14 +461,22 @@ def test_rows_are_never_changed_nor_deleted_nor_replaced_even_by_other_programs(
             "INSERT INTO rounds SELECT 7, era, 5, 5, 0, supply, 1, 0, '', '', '', 0, '','', '', '', '', '' FROM rounds",
             "sum to zero",
         ),
-        ("INSERT INTO postings VALUES (7, 0, 'issuance', 'emission', 'much')", "cannot store TEXT"),
     ],
 )
-def test_rows_that_break_a_rule_are_refused_even_from_other_programs(path: Path, statement: str, reason: str) -> None:
-    with contextlib.closing(sqlite3.connect(path)) as raw, pytest.raises(sqlite3.IntegrityError, match=reason):
-        raw.execute(statement)
+def test_rows_that_break_a_rule_are_refused_even_from_other_programs(
+    database: Database, path: Path, statement: str, reason: str
+) -> None:
+    with pytest.raises(database.refused, match=reason):
+        database.run(path, statement)
 
 
+def test_an_amount_is_an_integer_even_from_other_programs(database: Database, path: Path) -> None:
+    refused = sqlite3.IntegrityError if database.kind == "sqlite" else psycopg.errors.InvalidTextRepresentation
+    with pytest.raises(refused, match=r"much|cannot store TEXT"):
+        database.run(path, "INSERT INTO postings VALUES (7, 0, 'issuance', 'emission', 'much')")
+
+
+@pytest.mark.only("sqlite")
 def test_the_file_is_set_to_survive_a_power_cut(path: Path) -> None:
     with Ledger.open(path) as ledger, ledger._engine.connect() as connection:
         pragmas = {
@@ -458,12 +487,12 @@ def test_the_file_is_set_to_survive_a_power_cut(path: Path) -> None:
 
 
 def test_a_ledger_with_a_strange_path_is_one_like_any_other(
-    tmp_path: Path, make_genesis: Make, validator: Keypair
+    database: Database, tmp_path: Path, make_genesis: Make, validator: Keypair
 ) -> None:
     """The path goes through a URI: what means something there must not mean it here."""
     path = tmp_path / "a ?mode=memory&b#%41é.sqlite"
-    Ledger.create(path, make_genesis(), validator).close()
-    assert path in tmp_path.iterdir()
+    database.create(path, make_genesis(), validator).close()
+    assert {path, url_path(path)} & set(tmp_path.iterdir())
     assert verify_ledger(path).ok
 
 
@@ -498,3 +527,27 @@ def test_the_head_is_the_hash_of_the_canonical_content(path: Path) -> None:
             document = canonical_json({"previous": previous, **content})
             assert row.head == sha256_hex(b"flower-subnet/ledger-round/v3\x00" + document)
             previous = row.head
+
+
+def test_a_copy_tells_the_same_and_is_a_file_wherever_the_ledger_was(
+    path: Path, tmp_path: Path, make_settlement: Make, validator: Keypair
+) -> None:
+    """Even of a ledger that its validator has open; it can go on, as a backup should."""
+    copy = tmp_path / "copy.sqlite"
+    with Ledger.open(path) as ledger:
+        assert copy_ledger(path, copy) == ledger.checkpoint
+        told = list(ledger.dump())
+    assert checkpoint_path(copy).read_bytes() == checkpoint_path(path).read_bytes()
+    assert verify_ledger(copy, validator=validator.public).errors == []
+    with Ledger.open(copy) as copied:
+        assert list(copied.dump()) == told
+        copied.settle(make_settlement(7), validator)
+    with pytest.raises(LedgerError, match="is there already"):
+        copy_ledger(path, copy)
+
+
+def test_a_ledger_that_breaks_its_rules_is_not_copied(path: Path, tmp_path: Path, tamper: Make) -> None:
+    tamper(path, "UPDATE receipts SET score = 0 WHERE round = 2 AND score = 20")
+    with pytest.raises(LedgerError, match="without an accepted receipt"):
+        copy_ledger(path, tmp_path / "copy.sqlite")
+    assert not list(tmp_path.glob("*copy*"))
