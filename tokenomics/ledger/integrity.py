@@ -22,7 +22,7 @@ def schema_problems(connection: Connection) -> list[str]:
     try:
         return [problem, *look(connection)]
     except LedgerCorruptError as error:  # the tables of another revision may well be others
-        raise LedgerCorruptError(problem, remedy="bring it up with `subnet ledger upgrade`") from error
+        raise LedgerCorruptError(f"{problem}; {error}", remedy="bring it up with `subnet ledger upgrade`") from error
 
 
 def _file_problems(connection: Connection) -> list[str]:
