@@ -18,7 +18,7 @@ from subnet.scoring.base import Appraisal, Credits, Field, Scorer, SliceFindings
 from subnet.scoring.history import History, past_round
 from subnet.scoring.payable import Payable, payable
 from subnet.scoring.probes import Finding
-from subnet.scoring.strikes import is_strike
+from subnet.scoring.strikes import is_strike, own_norm_ratio
 from subnet.spec import ScoringSection
 from tokenomics.ledger import Genesis, RoundPlan, plan_round
 
@@ -113,7 +113,7 @@ def judge(
         genesis: schedule and shares.
         minted: base units minted by all rounds before.
     """
-    eligible = _find(receipts, scored, aggregated, verdict, unit=scorer.unit, rules=rules)
+    eligible = _find(receipts, scored, aggregated, verdict, history, unit=scorer.unit, rules=rules)
     record = {"cosines": cosine_table(scored), "probes": table(scored.deal)}
     grown = history.then(past_round(record, receipts), rules)
     due = payable(grown, scored.field.hotkeys, eligible, rules) if verdict.accepted else {}
@@ -144,6 +144,7 @@ def _find(
     scored: Scored,
     aggregated: Aggregated,
     verdict: Verdict,
+    history: History,
     *,
     unit: str,
     rules: ScoringSection,
@@ -161,8 +162,13 @@ def _find(
         numbers = receipt["numbers"] = _numbers(index, hotkey, scored, appraisal, aggregated) | shared
         training = scored.training.get(hotkey)
         receipt["probe"] = asdict(training) if training else None
-        norm_ratio = numbers["outliers"]["norm_ratio"]
-        receipt["strike"] = is_strike(norm_ratio=norm_ratio, z=numbers["z"], rules=rules)
+        numbers["own_norm_ratio"] = own_norm_ratio(hotkey, numbers["norm"], history.last(rules.window))
+        receipt["strike"] = is_strike(
+            norm_ratio=numbers["outliers"]["norm_ratio"],
+            own_norm_ratio=numbers["own_norm_ratio"],
+            z=numbers["z"],
+            rules=rules,
+        )
         original = appraisal.copy_of.get(hotkey)
         if numbers["gated"] or original:
             receipt["status"] = "rejected"

@@ -87,9 +87,9 @@ class ScoringSection(_Section):
     novel_errors: Annotated[float, Field(ge=0, le=100)] = 2.0
     """Over all rounds: nothing payable while the share of novel credit, so many standard errors added to it, is below
     `novel_share` x the field's median share."""
-    copy_ceiling: Annotated[float, Field(gt=0, le=1)] = 0.9
+    copy_ceiling: Annotated[float, Field(gt=0, le=1)] = 0.85
     copy_floor: Annotated[float, Field(ge=0, le=1)] = 0.65
-    copy_mads: Annotated[float, Field(ge=0, le=100)] = 3.0
+    copy_mads: Annotated[float, Field(ge=0, le=100)] = 5.0
     copy_min_mad: Annotated[float, Field(ge=0, le=1)] = 0.02
     """Copies above min(copy_ceiling, max(copy_floor, median + copy_mads x max(copy_min_mad, MAD)))."""
     window: Annotated[int, Field(ge=1, le=10_000)] = 20
@@ -104,9 +104,10 @@ class ScoringSection(_Section):
     """A credit below 0 by so many standard errors earns nothing this round."""
     negative_weight: Annotated[float, Field(ge=1, le=1000)] = 4.0
     """Such a credit counts so many times in all sums: harm done now and then costs more than it brings."""
-    strike_norm_ratio: Annotated[float, Field(ge=1, le=1e9)] = 5.0
-    strike_z: Annotated[float, Field(ge=-10, le=0)] = -1.0
-    """A strike: a norm above so many times the median, and a credit below 0 by so many standard errors."""
+    strike_norm_ratio: Annotated[float, Field(ge=1, le=1e9)] = 3.5
+    strike_z: Annotated[float, Field(ge=-10, le=0)] = -2.0
+    """A strike: a norm above so many times what is usual for the field and for its sender, and a credit below 0 by so
+    many standard errors."""
     suspension: Annotated[int, Field(ge=0, le=10_000)] = 20
     """Rounds for which whoever is struck is out; 0 suspends nobody, though earlier credit is lost all the same."""
     vesting: Annotated[int, Field(ge=0, le=10_000)] = 20

@@ -35,6 +35,7 @@ class PastRound:
         credits: by hotkey, of those whose contribution counted; gated and copied ones count as 0.
         cosines: of the novel parts of two updates, by hotkeys in ascending order.
         strikes: hotkeys that were struck.
+        norms: of the updates of everyone in the field, by hotkey.
         slices: by hotkey the largest confusions of slices, over the field's median one; empty where none are looked at.
         probed: the probe samples that were dealt, in that order.
         probe_z: by hotkey, of those whose training was tested, how far it improved on its own probes beyond others'.
@@ -43,6 +44,7 @@ class PastRound:
     credits: Mapping[str, PastCredit]
     cosines: Mapping[Pair, float]
     strikes: frozenset[str] = frozenset()
+    norms: Mapping[str, float] = field(default_factory=dict)
     slices: Mapping[str, Mapping[SlicePair, float]] = field(default_factory=dict)
     probed: tuple[int, ...] = ()
     probe_z: Mapping[str, float] = field(default_factory=dict)
@@ -178,6 +180,7 @@ def past_round(record: Mapping[str, Any], receipts: Mapping[str, Mapping[str, An
         credits=credits,
         cosines={(min(pair), max(pair)): value for pair, value in cosines.items()},
         strikes=frozenset(hotkey for hotkey, receipt in receipts.items() if receipt["strike"]),
+        norms={hotkey: receipt["numbers"]["norm"] for hotkey, receipt in receipts.items() if receipt["numbers"]},
         slices={
             hotkey: {(harmed, taken_for): ratio for harmed, taken_for, ratio in found["pairs"]}
             for hotkey, found in ((hotkey, _slice(receipt)) for hotkey, receipt in receipts.items())

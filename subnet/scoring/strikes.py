@@ -1,38 +1,70 @@
 """Strikes: what an update of absurd size that does harm costs its sender beyond the round.
 
-An outlier alone is no proof: honest participants with unlike data send long updates too. A norm over
-`strike_norm_ratio` times the field's median *and* a credit below 0 by more than `strike_z` standard errors is a strike;
-DESIGN section 5 has seen none on an honest participant.
+An outlier alone is no proof: honest participants with unlike data send long updates too, and longer ones beside the
+field's the more the others have learnt. A norm over `strike_norm_ratio` times what is usual *and* a credit below 0 by
+more than `strike_z` standard errors is a strike. Usual is the larger of two: the field's median norm, and the sender's
+own median norm over the window of pay, which for a newcomer is taken to be twice the field's.
 
 Whoever is struck is out for `suspension` rounds, and its credit up to that round no longer counts towards any pay. Both
 follow from the receipts of settled rounds alone. What of its pay is still pending, the ledger voids
 (`tokenomics.ledger.vesting`).
 
-Thresholds, all in the spec, none from a paper:
+Thresholds, in the spec but for the newcomer's, none from a paper; docs/scoring-research.md has the figures:
 
-- `strike_norm_ratio` 5 with `strike_z` -1: DESIGN section 5, rule 5. Either alone hits the honest: norm ratios flag up
-  to 1.5 % of them (EVIDENCE, "Outlier checks"), and a strike on credit alone starved 15 % (EVIDENCE, "The rule of
-  DESIGN.md section 5 on a CNN"). Under a normal error a harmless update falls below -1 in 16 % of rounds.
+- `strike_norm_ratio` 3.5 with `strike_z` -2: of 60,850 honest updates with a credit below -1.9 none had more than 2.7
+  times the usual norm, while whoever turned from honest work to poison of five times the norm had 3.1 to 4.4.
+  DESIGN section 5, rule 5 has 5 times the field's median and -1, by which 9 of 192 runs struck somebody honest.
+- `NEWCOMER` 2: an honest first update had 4.6 times the field's median norm and did harm; newcomers are struck at 7.
 - `suspension` 20: the window of pay, so that whoever comes back starts without credit.
 """
 
-from subnet.scoring.history import History
+from collections.abc import Sequence
+from statistics import median
+
+from subnet.scoring.history import History, PastRound
 from subnet.spec import ScoringSection
 
+NEWCOMER = 2.0
+"""A newcomer's usual norm, in median norms of the field."""
 
-def is_strike(*, norm_ratio: float, z: float, rules: ScoringSection) -> bool:
+
+def own_norm_ratio(hotkey: str, norm: float, past: Sequence[PastRound]) -> float | None:
+    """Return an update's norm over its sender's own median one; None for a newcomer, and for one after a strike.
+
+    Args:
+        hotkey: the sender.
+        norm: of the update.
+        past: the rounds before this one that count; those up to its last strike, and updates of norm 0, don't.
+
+    >>> past = [PastRound(credits={}, cosines={}, norms={"ada": norm}) for norm in (1.0, 3.0, 0.0)]
+    >>> own_norm_ratio("ada", 6.0, past), own_norm_ratio("bob", 6.0, past)
+    (3.0, None)
+    """
+    own: list[float] = []
+    for settled in past:
+        if hotkey in settled.strikes:
+            own = []
+        elif settled.norms.get(hotkey):
+            own.append(settled.norms[hotkey])
+    return norm / median(own) if own else None
+
+
+def is_strike(*, norm_ratio: float, own_norm_ratio: float | None, z: float, rules: ScoringSection) -> bool:
     """Say whether an update is a strike.
 
     Args:
         norm_ratio: its norm over the field's median one, 0 or more.
+        own_norm_ratio: its norm over its sender's own median one; None for a newcomer.
         z: its credit in standard errors.
         rules: the spec's constants.
 
     >>> from subnet.spec import ScoringSection
-    >>> [is_strike(norm_ratio=ratio, z=z, rules=ScoringSection()) for ratio, z in ((9, -3), (9, 3), (2, -3))]
-    [True, False, False]
+    >>> seen = ((9, 9, -3), (9, 1, -3), (9, 9, 3), (2, 9, -3), (9, None, -3), (6, None, -3))
+    >>> [is_strike(norm_ratio=field, own_norm_ratio=own, z=z, rules=ScoringSection()) for field, own, z in seen]
+    [True, False, False, False, True, False]
     """
-    return norm_ratio > rules.strike_norm_ratio and z < rules.strike_z
+    own = norm_ratio / NEWCOMER if own_norm_ratio is None else own_norm_ratio
+    return min(norm_ratio, own) > rules.strike_norm_ratio and z < rules.strike_z
 
 
 def suspended(history: History, rules: ScoringSection) -> dict[str, int]:

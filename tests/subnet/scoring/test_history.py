@@ -20,9 +20,9 @@ def test_a_round_is_read_off_its_record_and_receipts():
     """Receipts that count give credits, the others don't, and the triangle of cosines becomes pairs."""
     record = {"cosines": {"hotkeys": ["a", "b", "c"], "lower": [[], [0.1], [0.2, 0.3]]}}
     receipts = {
-        "a": {"counted": COUNTED, "strike": True},
-        "b": {"counted": None, "strike": False},
-        "c": {"counted": COUNTED | {"credit": 0.0}, "strike": False},
+        "a": {"counted": COUNTED, "strike": True, "numbers": {"norm": 1.5}},
+        "b": {"counted": None, "strike": False, "numbers": None},
+        "c": {"counted": COUNTED | {"credit": 0.0}, "strike": False, "numbers": {"norm": 0.0}},
     }
     found = past_round(json.loads(json.dumps(record)), json.loads(json.dumps(receipts)))
     assert found.credits == {
@@ -31,6 +31,7 @@ def test_a_round_is_read_off_its_record_and_receipts():
     }
     assert found.cosines == {("a", "b"): 0.1, ("a", "c"): 0.2, ("b", "c"): 0.3}
     assert found.strikes == {"a"}
+    assert found.norms == {"a": 1.5, "c": 0.0}
 
 
 def test_pairs_are_in_ascending_order_whatever_the_records_is():

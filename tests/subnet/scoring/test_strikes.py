@@ -4,7 +4,7 @@ import pytest
 
 from subnet.scoring.history import History, PastCredit, PastRound
 from subnet.scoring.payable import payable
-from subnet.scoring.strikes import is_strike, suspended
+from subnet.scoring.strikes import is_strike, own_norm_ratio, suspended
 from subnet.spec import ScoringSection
 
 RULES = ScoringSection(suspension=3)
@@ -19,12 +19,33 @@ def season(*strikes):
 
 
 @pytest.mark.parametrize(
-    ("norm_ratio", "z", "struck"),
-    [(5.0, -9.0, False), (5.1, -1.0, False), (5.1, -1.1, True), (1e9, 0.0, False), (0.0, -1e9, False)],
+    ("norm_ratio", "own", "z", "struck"),
+    [
+        (3.6, 3.6, -2.1, True),
+        (3.5, 9.0, -9.0, False),
+        (9.0, 3.5, -9.0, False),
+        (9.0, 9.0, -2.0, False),
+        (1e9, 1e9, 0.0, False),
+        (0.0, 0.0, -1e9, False),
+        (7.1, None, -2.1, True),
+        (7.0, None, -9.0, False),
+    ],
 )
-def test_only_size_and_harm_together_are_a_strike(norm_ratio, z, struck):
-    """Both limits must be passed, not met."""
-    assert is_strike(norm_ratio=norm_ratio, z=z, rules=RULES) is struck
+def test_only_size_and_harm_together_are_a_strike(norm_ratio, own, z, struck):
+    """Too long for the field, too long for its sender, and harmful: each limit must be passed, not met."""
+    assert is_strike(norm_ratio=norm_ratio, own_norm_ratio=own, z=z, rules=RULES) is struck
+
+
+def test_what_is_usual_for_a_sender_is_the_median_of_its_rounds_since_its_last_strike():
+    """Rounds it missed, updates of norm 0 and all up to a strike say nothing of it; without any it is a newcomer."""
+    rounds = [
+        PastRound(credits={}, cosines={}, norms=norms, strikes=frozenset(strikes))
+        for norms, strikes in (({"a": 90.0, "b": 1.0}, "a"), ({"a": 2.0, "b": 0.0}, ""), ({}, ""), ({"a": 4.0}, ""))
+    ]
+    assert own_norm_ratio("a", 9.0, rounds) == 3.0
+    assert own_norm_ratio("b", 9.0, rounds) == 9.0
+    assert own_norm_ratio("c", 9.0, rounds) is None
+    assert own_norm_ratio("a", 9.0, rounds[:1]) is None
 
 
 def test_whoever_is_struck_is_out_for_as_many_rounds_as_the_rules_say():
