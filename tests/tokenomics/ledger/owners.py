@@ -4,11 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hypothesis import strategies as st
+
 from tests.tokenomics.ledger.conftest import digest
 from tokenomics.canonical import canonical_json
 from tokenomics.keys import Keypair, Wallet
 from tokenomics.ledger import Genesis, Ledger, Order, ReceiptEntry, Settlement, SignedOrder, Title
 from tokenomics.ledger.log import genesis_head
+from tokenomics.ledger.order import ORDER_KINDS
 
 ALICE, BOB, CAROL = (Wallet.from_seed(bytes.fromhex(digest(name))) for name in ("alice", "bob", "carol"))
 
@@ -99,3 +102,38 @@ def settle_orders(
         burn = order_of(ALICE, genesis, kind="burn", destination="burn", amount=5, nonce=4)
         ledger.settle(settlement(5, burn), validator)
     return path
+
+
+_ACCOUNTS = (
+    *(account(wallet) for wallet in (ALICE, BOB, CAROL) for account in (participant, purse)),
+    "burn",
+    "issuance",
+    "owner",
+    "escrow",
+)
+
+
+def drawn_order(genesis: Genesis, data: st.DataObject) -> SignedOrder:
+    """An order that may apply or not: of any kind, from and to anywhere, of a small or the largest amount."""
+    wallet = data.draw(st.sampled_from([ALICE, BOB, CAROL]))
+    names = {"owner": f"owner:{genesis.owner}", "escrow": escrow(wallet, genesis)}
+    kind = data.draw(st.sampled_from(ORDER_KINDS))
+    source, destination = (data.draw(st.sampled_from(_ACCOUNTS)) for _ in range(2))
+    if kind == "burn":
+        destination = "burn"
+    elif kind == "stake":
+        destination = "escrow"
+    elif kind == "unstake":
+        source, destination = "escrow", purse(wallet)
+    if source == destination or (kind != "unstake" and source == "escrow"):
+        source, destination = participant(wallet), purse(CAROL)
+        kind = "transfer"
+    return order_of(
+        wallet,
+        genesis,
+        kind=kind,
+        source=names.get(source, source),
+        destination=names.get(destination, destination),
+        amount=data.draw(st.integers(1, 150) | st.just(2**63 - 1)),
+        nonce=data.draw(st.integers(1, 5)),
+    )

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.tokenomics.ledger.database import Database
 from tests.tokenomics.ledger.owners import (
     ALICE,
     BOB,
     CAROL,
+    drawn_order,
     entry,
     escrow,
     order_of,
@@ -398,6 +401,38 @@ def test_a_settlement_that_fails_moves_nothing_and_may_be_tried_again(
         assert ledger.orders(6) == [signed]
     assert verify_ledger(played).errors == []
     assert checkpoint_path(played).exists()
+
+
+@pytest.mark.only("sqlite")
+@settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=20)
+@given(data=st.data())
+def test_whatever_is_ordered_the_ledger_verifies_and_nobody_is_overdrawn(
+    database: Database,
+    tmp_path_factory: pytest.TempPathFactory,
+    make_genesis: Make,
+    validator: Keypair,
+    data: st.DataObject,
+) -> None:
+    """Rounds that pay, release, void and settle random orders, good and bad, with a restart between them."""
+    genesis = make_genesis(owner=CAROL.coldkey.public, vesting=data.draw(st.integers(0, 2)))
+    path = tmp_path_factory.mktemp("drawn") / "ledger.sqlite"
+    database.create(path, genesis, validator).close()
+    n_settled = 0
+    for number in range(1, data.draw(st.integers(2, 6)) + 1):
+        struck = data.draw(st.integers(0, 5)) == 0
+        entries = (entry(number, ALICE, 0 if struck else 20, struck=struck), entry(number, BOB, 10))
+        orders = [drawn_order(genesis, data) for _ in range(data.draw(st.integers(0, 5)))]
+        refused: list[Refusal] = []
+        with Ledger.open(path) as ledger:
+            ledger.settle(settlement(number, *orders, entries=entries), validator, on_refused=refused.append)
+            assert len(ledger.orders(number)) + len(refused) == len(orders)
+            balances, n_settled = ledger.balances(), n_settled + len(ledger.orders(number))
+            book = ledger.book()
+        assert sum(balances.values()) == 0
+        assert all(amount >= 0 for account, amount in balances.items() if account != "issuance")
+        assert balances == book.balances
+    assert sum(book.nonces.values()) == n_settled
+    assert verify_ledger(path).errors == []
 
 
 def test_an_orders_leaf_is_canonical_json(genesis: Genesis) -> None:

@@ -10,10 +10,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.tokenomics.ledger.conftest import digest
-from tests.tokenomics.ledger.owners import ALICE, BOB, CAROL, escrow, order_of, participant, purse, title_of
+from tests.tokenomics.ledger.owners import (
+    ALICE,
+    BOB,
+    CAROL,
+    drawn_order,
+    escrow,
+    order_of,
+    participant,
+    purse,
+    title_of,
+)
 from tokenomics.keys import Hotkey, Keypair, Wallet
 from tokenomics.ledger import Book, Genesis, SignedOrder, refusal
-from tokenomics.ledger.order import ORDER_KINDS
 from tokenomics.ledger.spending import spend
 
 Make = Callable[..., Any]
@@ -206,15 +215,6 @@ def test_what_is_in_the_book_stays_as_it_was(genesis: Genesis, book: Book) -> No
     assert book == before
 
 
-ACCOUNTS = (
-    *(account(wallet) for wallet in (ALICE, BOB, CAROL) for account in (participant, purse)),
-    "burn",
-    "issuance",
-    "owner",
-    "escrow",
-)
-
-
 @settings(suppress_health_check=list(HealthCheck), deadline=None)
 @given(data=st.data())
 def test_whatever_is_ordered_nothing_is_made_lost_or_overdrawn(
@@ -224,7 +224,7 @@ def test_whatever_is_ordered_nothing_is_made_lost_or_overdrawn(
     book = book.copy()
     total, nonces, settled = sum(book.balances.values()), Counter[str](), Counter[bytes]()
     for number in range(1, data.draw(st.integers(1, 4)) + 1):
-        orders = [_drawn(genesis, data) for _ in range(data.draw(st.integers(0, 6)))]
+        orders = [drawn_order(genesis, data) for _ in range(data.draw(st.integers(0, 6)))]
         spent = spend(genesis, book, orders, round=number)
         assert len(spent.applied) + len(spent.refused) == len(orders)
         book.enter(spent.movements, spent.applied)
@@ -236,28 +236,3 @@ def test_whatever_is_ordered_nothing_is_made_lost_or_overdrawn(
     assert all(amount >= 0 for account, amount in book.balances.items() if account != "issuance")
     assert book.balances["issuance"] == -470
     assert max(settled.values(), default=1) == 1
-
-
-def _drawn(genesis: Genesis, data: st.DataObject) -> SignedOrder:
-    wallet = data.draw(st.sampled_from([ALICE, BOB, CAROL]))
-    names = {"owner": f"owner:{genesis.owner}", "escrow": escrow(wallet, genesis)}
-    kind = data.draw(st.sampled_from(ORDER_KINDS))
-    source, destination = (data.draw(st.sampled_from(ACCOUNTS)) for _ in range(2))
-    if kind == "burn":
-        destination = "burn"
-    elif kind == "stake":
-        destination = "escrow"
-    elif kind == "unstake":
-        source, destination = "escrow", purse(wallet)
-    if source == destination or (kind != "unstake" and source == "escrow"):
-        source, destination = participant(wallet), purse(CAROL)
-        kind = "transfer"
-    return order_of(
-        wallet,
-        genesis,
-        kind=kind,
-        source=names.get(source, source),
-        destination=names.get(destination, destination),
-        amount=data.draw(st.integers(1, 150) | st.just(2**63 - 1)),
-        nonce=data.draw(st.integers(1, 5)),
-    )
