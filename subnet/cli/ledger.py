@@ -210,4 +210,6 @@ def ledger_path(folder: Path) -> Path:
     Raises:
         RunError: there is none.
     """
-    return folder if folder.is_file() else find_ledger(folder)
+    from tokenomics.ledger.place import ledger_exists
+
+    return folder if ledger_exists(folder) else find_ledger(folder)

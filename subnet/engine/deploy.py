@@ -63,7 +63,7 @@ class Settings:
     wallet: str
     min_participants: int
     wait_s: float
-    ledger_url: str
+    ledger_url: str | None
 
     @classmethod
     def read(cls, context: Context) -> "Settings":
@@ -73,7 +73,7 @@ class Settings:
             SpecError: a setting is missing or out of range.
         """
         config = context.run_config
-        found: dict[str, int | float | str] = {}
+        found: dict[str, int | float | str | None] = {}
         wanted = {
             "rounds": (int, 0),
             "min-participants": (int, 1),
@@ -89,7 +89,7 @@ class Settings:
                     remedy=f"set {name} in [tool.flwr.app.config] or with --run-config",
                 )
             found[name.replace("-", "_")] = value
-        found["ledger_url"] = str(config.get("ledger-url") or os.environ.get("SUBNET_LEDGER_URL") or "")
+        found["ledger_url"] = str(config.get("ledger-url") or os.environ.get("SUBNET_LEDGER_URL") or "") or None
         return cls(**found)  # type: ignore[arg-type]
 
 
@@ -148,7 +148,7 @@ def _validate(app_dir: Path, grid: Grid, settings: Settings) -> None:
             entropy=SystemEntropy(folder),
             model_seed=torch.seed(),
             created_at=int(time.time()),
-            ledger_url=settings.ledger_url or None,
+            ledger_url=settings.ledger_url,
             clock=lambda _round_number: int(time.time()),
         ) as fixture:
             play_run(fixture, grid, schedule, _Log())

@@ -99,7 +99,9 @@ def plain_errors(path: Path) -> Iterator[None]:
         yield
     except DBAPIError as error:
         cause = error.orig or error
-        raise (_translate if isinstance(cause, sqlite3.Error) else postgres.translate)(cause, path) from error
+        if isinstance(cause, sqlite3.Error):
+            raise _translate(cause, path) from error
+        raise postgres.translate(cause, path, lost=error.connection_invalidated) from error
     except sqlite3.Error as error:
         raise _translate(error, path) from error
 

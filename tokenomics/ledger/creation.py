@@ -1,6 +1,7 @@
 """Making a ledger's tables and first row: whole, or not at all."""
 
 import contextlib
+import errno
 import os
 import secrets
 import sqlite3
@@ -50,7 +51,7 @@ def make_schema(path: Path, row: GenesisRow, place: ServerPlace) -> None:
         LedgerError: the server can't be reached or refuses.
     """
     if not path.parent.is_dir():  # before anything is made that nobody would find again
-        raise FileNotFoundError(2, os.strerror(2), str(path.parent))
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
     engine = server_engine(place, read_only=False)
     try:
         with transaction(engine, path, writes=True) as connection:

@@ -64,6 +64,8 @@ def parse_url(url: str) -> URL:
         raise LedgerError("the ledger's URL can't be read", remedy=f"give {DRIVER}://USER@HOST/DATABASE") from error
     if parsed.password is not None or "password" in parsed.query:
         raise LedgerError("the ledger's URL has a password in it", remedy=_PASSWORD_REMEDY)
+    if "require_auth" in parsed.query:
+        raise LedgerError("the ledger's URL says how to log in", remedy="set PGREQUIREAUTH instead of require_auth")
     if parsed.drivername not in {"postgresql", DRIVER}:
         message = f"a ledger on {parsed.drivername!r:.40} isn't possible"
         raise LedgerError(message, remedy=f"give {DRIVER}://USER@HOST/DATABASE, or no URL for a SQLite file")

@@ -1,9 +1,10 @@
 """Connecting to the ledger's PostgreSQL server, and saying in plain words what the server refuses."""
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 
 from tokenomics.errors import LedgerCorruptError, LedgerError, LedgerRaceError
 from tokenomics.ledger.place import ServerPlace, parse_url
@@ -25,7 +26,7 @@ _GONE: Final = (
 _RACE: Final = (
     LedgerRaceError,
     "another validator wrote at the same time",
-    "let one validator settle a subnet; open the ledger to see how far it is",
+    "let one validator settle a subnet; open the ledger to see how far it is, and verify it",
 )
 # by SQLSTATE, or its first two characters, the class (https://www.postgresql.org/docs/current/errcodes-appendix.html)
 _REMEDIES: Final[dict[str, tuple[type[LedgerError], str, str]]] = {
@@ -58,8 +59,7 @@ def server_engine(place: ServerPlace, *, read_only: bool) -> Engine:
     """
     try:
         url = parse_url(place.url)
-        waits = {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_TIMEOUT_S}
-        engine = create_engine(url, pool_pre_ping=True, connect_args=waits)
+        engine = create_engine(url, pool_pre_ping=True, connect_args=_parameters(url))
     except ModuleNotFoundError as error:
         remedy = "pip install 'flower-subnet[postgres]'"
         raise LedgerError(f"a ledger on PostgreSQL needs the module {error.name}", remedy=remedy) from error
@@ -72,6 +72,15 @@ def server_engine(place: ServerPlace, *, read_only: bool) -> Engine:
         connection.autocommit = False
 
     return engine
+
+
+def _parameters(url: URL) -> dict[str, str]:
+    """Return libpq's parameters beside those of the URL."""
+    found = {"connect_timeout": str(CONNECT_TIMEOUT_S)}
+    if "PGREQUIREAUTH" not in os.environ:
+        # a folder from elsewhere can name any server: none gets to read a password
+        found["require_auth"] = "!password,!md5"
+    return {name: value for name, value in found.items() if name not in url.query}
 
 
 def _set_up(cursor: Any, schema: str, *, read_only: bool) -> None:
@@ -94,10 +103,16 @@ def _set_up(cursor: Any, schema: str, *, read_only: bool) -> None:
         raise LedgerError(message, remedy="make one with `createdb --encoding UTF8 --template template0`")
 
 
-def translate(error: BaseException, path: Path) -> LedgerError:
-    """Return what psycopg raised as the ledger's own error."""
+def translate(error: BaseException, path: Path, *, lost: bool) -> LedgerError:
+    """Return what psycopg raised as the ledger's own error.
+
+    Args:
+        error: psycopg's.
+        path: the ledger's.
+        lost: whether there was a connection, and no longer is.
+    """
     state = getattr(error, "sqlstate", None)
-    known = _UNREACHABLE if state is None else _REMEDIES.get(state) or _REMEDIES.get(state[:2])
+    known = _GONE if lost else _UNREACHABLE if state is None else _REMEDIES.get(state) or _REMEDIES.get(state[:2])
     kind, problem, remedy = known or (LedgerError, "PostgreSQL refuses", "see the message")
     said = " ".join(str(error).split())
     return kind(f"ledger {path} on PostgreSQL: {problem} ({said})", remedy=remedy)

@@ -129,7 +129,8 @@ class Ledger(Reader):
             LedgerConflictError: the round is settled already, maybe by another validator just now, or would leave a
                 gap.
             LedgerError: it starts from another model, somebody else signs, or the ledger can't be written to. Only
-                where the message says "is settled" was the round written, and its checkpoint file was not.
+                where the message says "is settled" was the round written, and its checkpoint file was not; where it
+                says that the server went away, the round may have been.
         """
         if self._read_only:
             raise LedgerError(f"ledger {self.path} was opened to be read only", remedy="open it without read_only")

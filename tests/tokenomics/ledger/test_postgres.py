@@ -2,7 +2,9 @@
 # ruff: noqa: S608 - the statements are the tests' own
 
 import json
+import socket
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 from tests.tokenomics.ledger.database import PostgresDatabase
 from tokenomics.errors import LedgerCorruptError, LedgerError
 from tokenomics.keys import Keypair
-from tokenomics.ledger import Ledger, checkpoint_path, postgres, verify_ledger
+from tokenomics.ledger import Ledger, checkpoint_path, postgres, store, verify_ledger
 from tokenomics.ledger.connection import transaction
 from tokenomics.ledger.place import ServerPlace, find_server, url_path
 
@@ -94,6 +96,7 @@ def set_fsync(admin: psycopg.Connection, value: str) -> None:
     [
         ("postgresql+psycopg://me:secret@localhost/x", "has a password", "PGPASSWORD"),
         ("postgresql://localhost/x?password=secret", "has a password", "PGPASSWORD"),
+        ("postgresql://localhost/x?require_auth=password", "says how to log in", "PGREQUIREAUTH"),
         ("mysql://localhost/x", "'mysql' isn't possible", "postgresql+psycopg://"),
         ("postgresql+asyncpg://localhost/x", "asyncpg", "postgresql+psycopg://"),
         ("ledger.db", "can't be read", "postgresql+psycopg://"),
@@ -230,6 +233,57 @@ def test_a_validator_goes_on_after_its_server_dropped_the_connections(
         assert killed
         ledger.settle(make_settlement(8), validator)
     assert verify_ledger(path).rounds == 8
+
+
+def test_a_server_that_goes_away_within_a_round_leaves_none_of_it_and_says_so(
+    database: PostgresDatabase, path: Path, make_settlement: Make, validator: Keypair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = store.write_round
+
+    def write_and_lose(connection: Any, sealed: Any) -> None:
+        real(connection, sealed)
+        connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with Ledger.open(path) as ledger:
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "write_round", write_and_lose)
+            with pytest.raises(LedgerError, match="server went away") as caught:
+                ledger.settle(make_settlement(7), validator)
+        assert "whole or not at all" in caught.value.remedy
+        assert ledger.height == 6
+        ledger.settle(make_settlement(7), validator)
+    assert verify_ledger(path).errors == []
+
+
+@pytest.mark.parametrize("asks_for", [3, 5])
+def test_no_server_that_a_folder_names_gets_to_read_a_password(
+    path: Path, monkeypatch: pytest.MonkeyPatch, asks_for: int
+) -> None:
+    """A bundle from elsewhere may name its maker's server, which asks for the password as it is (3) or by MD5 (5)."""
+    monkeypatch.setenv("PGPASSWORD", "a secret")
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=play_server, args=(listener, asks_for, heard), daemon=True)
+        thread.start()
+        port = listener.getsockname()[1]
+        url = f"postgresql://me@127.0.0.1:{port}/x?sslmode=disable&gssencmode=disable"
+        url_path(path).write_text(json.dumps({"url": url, "schema": "a"}))
+        with pytest.raises(LedgerError, match="lets nobody in"):
+            Ledger.open(path)
+        thread.join(10)
+    assert len(heard) == 2
+    assert b"database" in heard[0]
+    assert heard[1] == b""
+
+
+def play_server(listener: socket.socket, asks_for: int, heard: list[bytes]) -> None:
+    """Answer one connection by a request for a password, and note what comes."""
+    connection, _ = listener.accept()
+    with connection:
+        heard.append(connection.recv(65_536))
+        salt = bytes(4) if asks_for == 5 else b""
+        connection.sendall(b"R" + (8 + len(salt)).to_bytes(4) + asks_for.to_bytes(4) + salt)
+        heard.append(connection.recv(65_536))
 
 
 def test_rules_hold_for_programs_with_another_search_path_and_tables_of_those_names(
