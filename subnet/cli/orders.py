@@ -59,11 +59,8 @@ def transfer(
 
     Pending pay can't be spent. Signing changes nothing in the ledger; `subnet ledger orders` says what became of it.
     """
-    from tokenomics.ledger.accounts import wallet_account
-
     draft = _Draft(path, run, kind="transfer", amount=amount, expires=expires, nonce=nonce, out=out)
-    target = to if ":" in to else wallet_account(to.lower())
-    draft.send(source, target, no_password=no_password, json_output=json_output)
+    draft.send(source, _payee(to), no_password=no_password, json_output=json_output)
 
 
 def stake(
@@ -247,6 +244,21 @@ class _Draft:
             return inbox.submit(signed)
         write_atomically(self.out, signed.leaf)
         return self.out
+
+
+def _payee(name: str) -> str:
+    """Return the account that is meant: a coldkey's, or what is an account's name already.
+
+    Raises:
+        RunError: it is neither.
+    """
+    from tokenomics.ledger.accounts import is_wallet, wallet_account
+
+    account = name if ":" in name else wallet_account(name.lower())
+    if account != name and not is_wallet(account):
+        remedy = "ask whom you pay for what `subnet wallet show` prints"
+        raise RunError(f"{name!r:.80} is no coldkey of 64 hexadecimal digits, nor an account's name", remedy=remedy)
+    return account
 
 
 def _check(ledger: "Ledger", book: "Book", signed: "SignedOrder") -> None:
