@@ -15,6 +15,7 @@ from benchmarks.scoring.figures import auc
 from benchmarks.scoring.report import Part, Table
 from benchmarks.scoring.runs import Run, play, spec_of
 from subnet.engine.simulate import Scenario
+from subnet.scoring import strikes
 from subnet.scoring.base import z_scores
 from subnet.spec import ScoringSection
 
@@ -47,14 +48,15 @@ BEYOND: Mapping[str, float] = {
 }
 """A check's threshold by itself: three standard scores, as much in squares, pointing uphill; and the strike rule's."""
 
-Numbers = dict[str, float]
+Numbers = dict[str, Any]
 
 
 def numbers_of(receipt: Mapping[str, Any]) -> Numbers:
     """Return a receipt's checks, with the first credit's z and what the strike rule looks at."""
     found = receipt["numbers"]
     first = [torch.tensor([found[key]], dtype=torch.float64) for key in ("first_credit", "first_standard_error")]
-    return {**found["outliers"], "first_z": float(z_scores(*first)), "z": found["z"]}
+    more = {"first_z": float(z_scores(*first)), "z": found["z"], "own_norm_ratio": found["own_norm_ratio"]}
+    return found["outliers"] | more
 
 
 def is_beyond(check: str, value: float) -> bool:
@@ -63,8 +65,9 @@ def is_beyond(check: str, value: float) -> bool:
 
 
 def is_strike(numbers: Numbers) -> bool:
-    """Say whether both of the strike rule's thresholds are passed."""
-    return numbers["norm_ratio"] > _RULES.strike_norm_ratio and numbers["z"] < _RULES.strike_z
+    """Say whether the strike rule's thresholds are passed."""
+    seen = {name: numbers[name] for name in ("norm_ratio", "own_norm_ratio", "z")}
+    return strikes.is_strike(**seen, rules=_RULES)
 
 
 def _played(name: str, cheat: str, *, n_honest: int, n_cheats: int, n_rounds: int, partition: str, seed: int) -> Run:
@@ -159,7 +162,7 @@ def _thresholds(rows: Sequence[dict[str, Any]], partitions: Sequence[str]) -> Ta
 
 def _words(key: str) -> str:
     if key == "struck_percent":
-        return f"the strike rule (norm ratio > {_RULES.strike_norm_ratio:g} and z < {_RULES.strike_z:g})"
+        return f"the strike rule (over {_RULES.strike_norm_ratio:g} x both usual norms, and z < {_RULES.strike_z:g})"
     check = key.removeprefix("beyond_").removesuffix("_percent")
     return f"{check} {'>' if CHECKS[check] > 0 else '<'} {BEYOND[check]:g}"
 

@@ -37,69 +37,50 @@ def summary(pay: Sequence[int]) -> dict[str, float | None]:
     }
 
 
+_COLUMNS = {
+    "cv_ratio": ("CV", 3),
+    "worst_over_mean": ("worst / mean", 2),
+    "starved_percent": ("under 5 % of the mean, %", 1),
+    "gated_percent": ("gated, %", 1),
+    "copies_percent": ("as copies, %", 1),
+    "val_accuracy_percent": ("accuracy, %", 1),
+}
+"""What evenness shows of every data split: name of the figure, head of its column, digits."""
+_BARS = {
+    "iid": ("cv_ratio", "CV of pay", CV_BAR),
+    "dirichlet:0.1": ("starved_percent", "starved, %", STARVED_BAR),
+}
+
+
 def evenness(
     name: str, *, seeds: Sequence[int], n_clients: int, n_rounds: int, partitions: Sequence[str] = PARTITIONS
 ) -> Part:
     """Measure the pay of honest clients among themselves."""
-    rows = []
-    for partition in partitions:
-        for seed in seeds:
-            folder, spec = spec_of(name)
-            run = play(
-                Scenario(
-                    spec=spec,
-                    app_dir=folder,
-                    cast=f"honest={n_clients}",
-                    partition=partition,
-                    seed=seed,
-                    n_rounds=n_rounds,
-                )
-            )
-            rows.append(
-                {"task": name, "partition": partition, "seed": seed, "n_clients": n_clients, "n_rounds": n_rounds}
-                | summary(list(run.pay().values()))
-                | _troubles(run, list(run.kinds))
-                | {"val_accuracy_percent": 100 * run.rounds[-1].record["val_accuracy_after"]}
-            )
+    rows = [_honest(name, partition, seed, n_clients, n_rounds) for partition in partitions for seed in seeds]
     lines, bars = [], []
     for partition in partitions:
         found = [row for row in rows if row["partition"] == partition]
-        keys = (
-            "cv_ratio",
-            "worst_over_mean",
-            "starved_percent",
-            "gated_percent",
-            "copies_percent",
-            "val_accuracy_percent",
-        )
-        columns = {key: spread([row[key] for row in found]) for key in keys}
-        digits = {"cv_ratio": 3, "worst_over_mean": 2}
-        lines.append([partition, *(over.text(digits.get(key, 1)) for key, over in columns.items())])
-        if partition == "iid":
-            bars.append(_bar(f"{name}, iid: CV of pay", columns["cv_ratio"].mean, CV_BAR))
-        if partition == "dirichlet:0.1":
-            bars.append(_bar(f"{name}, {partition}: starved, %", columns["starved_percent"].mean, STARVED_BAR))
-    return Part(
-        name="evenness",
-        tables=[
-            Table(
-                title=f"Pay of {n_clients} honest clients over {n_rounds} rounds of {name}, seeds "
-                f"{', '.join(map(str, seeds))}",
-                head=[
-                    "data",
-                    "CV",
-                    "worst / mean",
-                    "under 5 % of the mean, %",
-                    "gated, %",
-                    "as copies, %",
-                    "accuracy, %",
-                ],
-                rows=lines,
-            ),
-            _unpaid(rows, partitions),
-        ],
-        rows=rows,
-        bars=bars,
+        spreads = {key: spread([row[key] for row in found]) for key in _COLUMNS}
+        lines.append([partition, *(over.text(_COLUMNS[key][1]) for key, over in spreads.items())])
+        if partition in _BARS:
+            key, words, limit = _BARS[partition]
+            bars.append(_bar(f"{name}, {partition}: {words}", spreads[key].mean, limit))
+    title = f"Pay of {n_clients} honest clients over {n_rounds} rounds of {name}, seeds {', '.join(map(str, seeds))}"
+    head = ["data", *(words for words, _ in _COLUMNS.values())]
+    tables = [Table(title=title, head=head, rows=lines), _unpaid(rows, partitions)]
+    return Part(name="evenness", tables=tables, rows=rows, bars=bars)
+
+
+def _honest(name: str, partition: str, seed: int, n_clients: int, n_rounds: int) -> dict[str, Any]:
+    """Play one field of honest clients; return what became of them."""
+    folder, spec = spec_of(name)
+    cast = f"honest={n_clients}"
+    run = play(Scenario(spec=spec, app_dir=folder, cast=cast, partition=partition, seed=seed, n_rounds=n_rounds))
+    return (
+        {"task": name, "partition": partition, "seed": seed, "n_clients": n_clients, "n_rounds": n_rounds}
+        | summary(list(run.pay().values()))
+        | _troubles(run, list(run.kinds))
+        | {"val_accuracy_percent": 100 * run.rounds[-1].record["val_accuracy_after"]}
     )
 
 

@@ -113,14 +113,13 @@ def test_free_riding_in_a_round_is_told_from_that_over_all_rounds():
 
 
 def test_thresholds_look_to_the_suspicious_side():
-    """A long update and one that points uphill are beyond; the strike rule wants both of its thresholds."""
-    assert checks.is_beyond("norm_ratio", 5.1)
-    assert not checks.is_beyond("norm_ratio", 5.0)
+    """A long update and one that points uphill are beyond; the strike rule wants all of its thresholds."""
+    assert checks.is_beyond("norm_ratio", 3.6)
+    assert not checks.is_beyond("norm_ratio", 3.5)
     assert checks.is_beyond("gradient_cosine", -0.1)
     assert not checks.is_beyond("gradient_cosine", 0.1)
-    assert [checks.is_strike({"norm_ratio": ratio, "z": z}) for ratio, z in ((9, -3), (9, 3), (2, -3))] == [
-        True, False, False,
-    ]  # fmt: skip
+    seen = [{"norm_ratio": 9, "own_norm_ratio": own, "z": z} for own, z in ((9, -3), (9, 3), (2, -3), (None, -3))]
+    assert [checks.is_strike(one) for one in seen] == [True, False, False, True]
 
 
 def test_a_bar_holds_at_its_limit_and_not_beyond():
