@@ -110,7 +110,8 @@ postings: Final = Table(
     sqlite_with_rowid=False,
 )
 
-# OR and not IN: only so does SQLite see that a search for one of these kinds may use the index
+# OR and not IN: only so does SQLite see that a search may use the index. It has to have the kind written out, not bound:
+# `kind = 'void'` and not `kind = ?`
 _IS_PAY: Final = text("kind = 'emission' OR kind = 'release' OR kind = 'void'")
 Index(
     "postings_once",
