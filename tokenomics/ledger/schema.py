@@ -110,8 +110,8 @@ postings: Final = Table(
     sqlite_with_rowid=False,
 )
 
-# OR and not IN: only so does SQLite see that a search may use the index. It has to have the kind written out, not bound:
-# `kind = 'void'` and not `kind = ?`
+# OR and not IN: only so does SQLite see that a search may use the index, which has to have the kind written out as
+# `kind = 'void'`, not bound as `kind = ?`
 _IS_PAY: Final = text("kind = 'emission' OR kind = 'release' OR kind = 'void'")
 Index(
     "postings_once",
