@@ -19,6 +19,8 @@ def check_integer(
     Raises:
         error: it isn't; `error` is the class that the caller names.
     """
+    if type(value) is int and minimum <= value and (maximum is None or value <= maximum):
+        return value  # as nearly always
     if isinstance(value, bool) or not isinstance(value, int):
         raise error(
             f"{what} is {value!r:.80}, not an integer", remedy="give a whole number; floats and bools are refused"
@@ -55,6 +57,7 @@ def check_hex(what: str, value: object, *, error: type[TokenomicsError], n_digit
     Raises:
         error: it isn't; `error` is the class that the caller names.
     """
-    if not isinstance(value, str) or not is_hex(value, n_digits):
-        raise error(f"{what} is {value!r:.80}, not {n_digits} lower-case hexadecimal digits")
-    return value
+    # `is_hex`, written out: a ledger of 100,000 payments has 200,000 hashes to check
+    if isinstance(value, str) and len(value) == n_digits and _HEX.fullmatch(value):
+        return value
+    raise error(f"{what} is {value!r:.80}, not {n_digits} lower-case hexadecimal digits")

@@ -19,13 +19,14 @@ def write_new(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def replace_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+def replace_atomically(path: Path, data: bytes, *, mode: int = 0o644, lasts: bool = True) -> None:
     """Write or replace a file through a temporary one beside it.
 
     Args:
         path: where; its folder must exist.
         data: the whole content.
         mode: the file's permissions.
+        lasts: whether the new file has to outlive a power cut; otherwise the old one may be back, whole, after it.
 
     Raises:
         OSError: the folder can't be written to or the disk is full; the old file is then as it was.
@@ -42,7 +43,8 @@ def replace_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         with contextlib.suppress(FileNotFoundError):
             Path(name).unlink()
         raise
-    sync_folder(path.parent)
+    if lasts:
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

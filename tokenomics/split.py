@@ -137,7 +137,7 @@ def _largest_remainder(total: int, weights: Sequence[int]) -> list[int]:
         part, remainder = divmod(total * weight, sum_weights)
         parts.append(part)
         remainders.append(remainder)
-    by_remainder = sorted(range(len(weights)), key=lambda index: (-remainders[index], index))
+    by_remainder = sorted(range(len(weights)), key=remainders.__getitem__, reverse=True)  # equal ones stay in order
     for index in by_remainder[: total - sum(parts)]:
         parts[index] += 1
     return parts

@@ -96,14 +96,18 @@ def checkpoint_path(path: Path) -> Path:
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Replace the checkpoint file of the ledger at `path`, atomically.
 
+    After a power cut an earlier one may be there, as after a crash before it was written: a ledger that is opened makes
+    up for that. So only the first has to last.
+
     Raises:
         LedgerError: the folder can't be written to.
     """
+    file = checkpoint_path(path)
     try:
-        replace_atomically(checkpoint_path(path), checkpoint.note.encode())
+        replace_atomically(file, checkpoint.note.encode(), lasts=not file.exists())
     except OSError as error:
         raise LedgerError(
-            f"round {checkpoint.round} is settled, but {checkpoint_path(path)} can't be written: {error.strerror}",
+            f"round {checkpoint.round} is settled, but {file} can't be written: {error.strerror}",
             remedy="free some space or mend the permissions, then go on: the next round writes it",
         ) from error
 

@@ -15,17 +15,11 @@ from tokenomics.ledger.title import Title
 _FIELDS: Final = ("kind", "coldkey", "source", "destination", "amount", "nonce", "expires")
 
 
-def order_row(number: int, position: int, signed: SignedOrder) -> dict[str, Any]:
-    """Return an order as a row of its table; the subnet is the ledger's own, and so isn't in it."""
-    title = signed.title
-    return {
-        "round": number,
-        "position": position,
-        **{name: getattr(signed.order, name) for name in _FIELDS},
-        "signature": signed.signature,
-        "title": "" if title is None else title.document,
-        "title_signature": "" if title is None else title.signature,
-    }
+def order_values(number: int, position: int, signed: SignedOrder) -> tuple[Any, ...]:
+    """Return an order as a row of its table, columns in order; the subnet is the ledger's own, so it isn't there."""
+    title = ("", "") if signed.title is None else (signed.title.document, signed.title.signature)
+    fields = (getattr(signed.order, name) for name in _FIELDS)
+    return (number, position, *fields, signed.signature, *title)
 
 
 def read_orders(connection: Connection, genesis: Genesis, number: int) -> list[SignedOrder]:

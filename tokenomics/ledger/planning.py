@@ -1,17 +1,26 @@
 """From scores to a sealed round: pure functions that settling and verifying share."""
 
-from collections import Counter
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from tokenomics._checks import check_integer
-from tokenomics.canonical import canonical_json, sha256_hex
+from tokenomics.canonical import canonical_json
 from tokenomics.emission import HeightSchedule
 from tokenomics.errors import LedgerConflictError, LedgerError
 from tokenomics.ledger.log import Log, genesis_head, genesis_leaf, round_leaf
 from tokenomics.ledger.order import ORDER_KINDS, SignedOrder
-from tokenomics.ledger.records import ISSUANCE, Genesis, Posting, ReceiptEntry, RoundRow, Settlement
+from tokenomics.ledger.records import (
+    ISSUANCE,
+    Genesis,
+    Posting,
+    ReceiptEntry,
+    RoundRow,
+    Settlement,
+    leaves_of,
+)
 from tokenomics.ledger.spending import Book, Refusal, Spent, spend
 from tokenomics.ledger.vesting import PARTICIPANT_PREFIX, PENDING_PREFIX, Movement, Pending, earner, moved_on
 from tokenomics.merkle import merkle_root
@@ -46,11 +55,20 @@ class SealedRound:
 
     row: RoundRow
     receipts: tuple[ReceiptEntry, ...]
-    postings: tuple[Posting, ...]
+    movements: tuple[Movement, ...]
+    """What its postings move, by position: thousands, so they are made into records only where one is wanted."""
     orders: tuple[SignedOrder, ...] = ()
     """Those that apply, by coldkey and nonce."""
     refused: tuple[Refusal, ...] = field(default=(), compare=False)
     """Those that were left out, of which nothing is written."""
+
+    @property
+    def postings(self) -> tuple[Posting, ...]:
+        """The postings as records, made at each call."""
+        return tuple(
+            Posting(position=position, account=account, kind=kind, amount=amount)
+            for position, (account, kind, amount) in enumerate(self.movements)
+        )
 
 
 def plan_round(
@@ -129,7 +147,7 @@ def seal(
     Raises:
         TokenomicsError: amounts or scores are out of range.
     """
-    receipts = tuple(sorted(settlement.entries, key=lambda entry: entry.hotkey))
+    receipts = tuple(sorted(settlement.entries, key=attrgetter("hotkey")))
     plan = plan_round(
         genesis,
         round=settlement.round,
@@ -139,16 +157,15 @@ def seal(
         pays=settlement.pays,
     )
     struck = {entry.hotkey for entry in receipts if entry.struck}
-    movements = [
+    movements = (
         *_emitted(genesis, plan.split),
         *moved_on(pending, plan.round, vesting=genesis.vesting, struck=struck),
-    ]
-    spent = _spent(genesis, book, movements, settlement)
-    postings = tuple(
-        Posting(position=position, account=account, kind=kind, amount=amount)
-        for position, (account, kind, amount) in enumerate([*movements, *spent.movements])
     )
-    receipt_leaves, posting_leaves = [one.leaf for one in receipts], [one.leaf for one in postings]
+    spent = _spent(genesis, book, movements, settlement)
+    movements = (*movements, *spent.movements)
+    check_integer("the largest posting", max(map(itemgetter(2), movements), default=0), error=LedgerError)
+    receipt_leaves = [one.leaf for one in receipts]
+    posting_leaves = leaves_of(movements)
     order_leaves = [one.leaf for one in spent.applied]
     row = RoundRow(
         round=plan.round,
@@ -172,10 +189,10 @@ def seal(
     )
     row = replace(row, head=head_of(tip.head, row, receipt_leaves, posting_leaves, order_leaves))
     row = replace(row, log_root=log.then(round_leaf(row)).root)
-    problems = invariant_problems(genesis, row, receipts, postings)
+    problems = invariant_problems(genesis, row, receipts, movements)
     if problems:
         raise LedgerError(f"round {plan.round}: {'; '.join(problems)}", remedy="report this: it can't happen")
-    return SealedRound(row=row, receipts=receipts, postings=postings, orders=spent.applied, refused=spent.refused)
+    return SealedRound(row=row, receipts=receipts, movements=movements, orders=spent.applied, refused=spent.refused)
 
 
 def _spent(genesis: Genesis, book: Book | None, movements: Sequence[Movement], settlement: Settlement) -> Spent:
@@ -205,11 +222,16 @@ def head_of(
         orders: the signed orders' leaves, by coldkey and nonce.
     """
     # the canonical bytes of {"orders": [...], "postings": [...], "previous": ..., "receipts": [...], "round": {...}},
-    # without "orders" where there are none
-    ordered = (b'"orders":[', b",".join(orders), b"],") if orders else ()
-    content = (b'"postings":[', b",".join(postings), b'],"previous":"', previous.encode(), b'","receipts":[')
-    rest = (b",".join(receipts), b'],"round":', canonical_json(row.content), b"}")
-    return sha256_hex(b"flower-subnet/ledger-round/v3\x00{" + b"".join((*ordered, *content, *rest)))
+    # without "orders" where there are none; a part at a time
+    digest = hashlib.sha256(b"flower-subnet/ledger-round/v3\x00{")
+    if orders:
+        digest.update(b'"orders":[' + b",".join(orders) + b"],")
+    digest.update(b'"postings":[')
+    digest.update(b",".join(postings))
+    digest.update(f'],"previous":"{previous}","receipts":['.encode())
+    digest.update(b",".join(receipts))
+    digest.update(b'],"round":' + canonical_json(row.content) + b"}")
+    return digest.hexdigest()
 
 
 def round_content(
@@ -226,41 +248,47 @@ def round_content(
 
 
 def invariant_problems(
-    genesis: Genesis, row: RoundRow, receipts: Sequence[ReceiptEntry], postings: Sequence[Posting]
+    genesis: Genesis, row: RoundRow, receipts: Sequence[ReceiptEntry], movements: Sequence[Movement]
 ) -> list[str]:
     """Say which of the rules that hold in every round a round breaks, without recomputing its split."""
     problems = []
-    if total := sum(posting.amount for posting in postings):
+    sums: dict[str, int] = {}
+    accounts: dict[str, list[str]] = {}
+    for account, kind, amount in movements:
+        sums[kind] = sums.get(kind, 0) + amount
+        accounts.setdefault(kind, []).append(account)
+    if total := sum(sums.values()):
         problems.append(f"its postings sum to {total}, not 0")
-    sums: Counter[str] = Counter()
-    for posting in postings:
-        sums[posting.kind] += posting.amount
     kinds = ("release", "void", *ORDER_KINDS)
-    problems += [f"its {kind} postings sum to {sums[kind]}, not 0" for kind in kinds if sums[kind]]
-    issued = -sum(posting.amount for posting in postings if posting.account == ISSUANCE)
+    problems += [f"its {kind} postings sum to {sums[kind]}, not 0" for kind in kinds if sums.get(kind)]
+    issued = -sum(amount for account, _, amount in movements if account == ISSUANCE)
     if issued != row.minted:
         problems.append(f"its postings issue {issued}, but it says that it minted {row.minted}")
     if row.minted + row.unminted != row.emission:
         problems.append(f"minted {row.minted} and unminted {row.unminted} don't make the emission {row.emission}")
     if row.supply > genesis.schedule.cap:
         problems.append(f"the supply is {row.supply}, above the cap {genesis.schedule.cap}")
-    paid = [(posting.account, posting.kind) for posting in postings if posting.kind not in ORDER_KINDS]
-    if len(paid) != len(set(paid)):
+    if any(len(set(paid)) != len(paid) for kind, paid in accounts.items() if kind not in ORDER_KINDS):
         problems.append("an account is paid twice")
-    earners = {
-        earner(entry.hotkey, vesting=genesis.vesting)
-        for entry in receipts
-        if entry.status == "accepted" and entry.score
-    }
-    for account, kind in paid:
-        if kind == "emission" and account.startswith((PARTICIPANT_PREFIX, PENDING_PREFIX)) and account not in earners:
-            problems.append(f"{account} is paid without an accepted receipt")
-    return problems
+    prefix = earner("", vesting=genesis.vesting)
+    earners = {f"{prefix}{entry.hotkey}" for entry in receipts if entry.score and entry.status == "accepted"}
+    strangers = [account for account in accounts.get("emission", ()) if account not in earners]
+    return problems + [
+        f"{account} is paid without an accepted receipt"
+        for account in strangers
+        if account.startswith((PARTICIPANT_PREFIX, PENDING_PREFIX))
+    ]
 
 
 def _emitted(genesis: Genesis, split: RoundSplit) -> list[Movement]:
     """Write a division down in double entry: issuance first, and nothing for whoever gets nothing."""
-    moved = [(ISSUANCE, -split.minted), (f"owner:{genesis.owner}", split.owner)]
-    moved.append((f"validator:{genesis.validator}", split.validator))
-    moved += [(earner(hotkey, vesting=genesis.vesting), amount) for hotkey, amount in split.participants.items()]
-    return [(account, "emission", amount) for account, amount in moved if amount]
+    others = {
+        ISSUANCE: -split.minted,
+        f"owner:{genesis.owner}": split.owner,
+        f"validator:{genesis.validator}": split.validator,
+    }
+    prefix = earner("", vesting=genesis.vesting)
+    return [
+        *((account, "emission", amount) for account, amount in others.items() if amount),
+        *[(f"{prefix}{hotkey}", "emission", amount) for hotkey, amount in split.participants.items() if amount],
+    ]

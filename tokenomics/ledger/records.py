@@ -1,5 +1,6 @@
 """What goes into the ledger and what comes out: plain records that check themselves."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from json.encoder import encode_basestring
 from typing import Any, Final, Literal, Self
@@ -239,8 +240,22 @@ class Posting:
     @property
     def leaf(self) -> bytes:
         """The posting's canonical bytes: what `canonical_json` gives of its fields."""
-        account, kind = encode_basestring(self.account), encode_basestring(self.kind)
-        return f'{{"account":{account},"amount":{self.amount},"kind":{kind},"position":{self.position}}}'.encode()
+        (leaf,) = leaves_of([(self.account, self.kind, self.amount)], first=self.position)
+        return leaf
+
+
+def leaves_of(movements: Iterable[tuple[str, str, int]], *, first: int = 0) -> list[bytes]:
+    """Return the canonical bytes of postings that follow one another, for whoever has no records of them.
+
+    Args:
+        movements: account, kind and amount of each.
+        first: the first one's position.
+    """
+    quote = encode_basestring
+    return [
+        f'{{"account":{quote(account)},"amount":{amount},"kind":{quote(kind)},"position":{position}}}'.encode()
+        for position, (account, kind, amount) in enumerate(movements, start=first)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -225,7 +225,7 @@ def copy_ledger(path: Path, to: Path) -> Checkpoint:
             SealedRound(
                 row=row,
                 receipts=tuple(source.receipts(row.round)),
-                postings=tuple(source.postings(row.round)),
+                movements=tuple((one.account, one.kind, one.amount) for one in source.postings(row.round)),
                 orders=tuple(source.orders(row.round)),
             )
             for row in itertools.islice(source.rounds(), last.round)

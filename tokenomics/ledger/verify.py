@@ -18,13 +18,15 @@ from tokenomics.ledger.log import Log, genesis_leaf, origin_of, round_leaf
 from tokenomics.ledger.order import ORDER_KINDS, SignedOrder
 from tokenomics.ledger.order_rows import read_book, read_orders
 from tokenomics.ledger.place import ledger_exists
-from tokenomics.ledger.planning import SealedRound, Tip, check_follows, genesis_tip, head_of, invariant_problems, seal
-from tokenomics.ledger.records import Genesis, Posting, RoundRow, Settlement
+from tokenomics.ledger.planning import Tip, check_follows, genesis_tip, head_of, invariant_problems, seal
+from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement
 from tokenomics.ledger.rows import (
     PAGE_SIZE,
+    PostingRow,
+    postings_of,
     read_genesis,
     read_orphans,
-    read_postings,
+    read_posting_rows,
     read_receipts,
     read_rounds,
     tip_of,
@@ -161,11 +163,10 @@ class _Check:
         where = f"round {row.round}: "
         log, self.log = self.log, self.log.then(round_leaf(row))
         receipts = read_receipts(connection, row.round)
-        postings = read_postings(connection, row.round)
+        posted = read_posting_rows(connection, row.round)
         orders = read_orders(connection, genesis, row.round)
         if orders and self.book is None:
             self.book = read_book(connection, until=tip.round)
-        whole = SealedRound(row=row, receipts=tuple(receipts), postings=tuple(postings), orders=tuple(orders))
         self._check_signature(genesis, row.round, row.log_root, row.signature)
         settlement = Settlement(
             round=row.round,
@@ -183,16 +184,20 @@ class _Check:
         try:
             sealed = seal(genesis, tip, settlement, self.pending, log, self.book)
         except TokenomicsError:
-            self._check_hashes(genesis, tip, whole)
+            self._check_hashes(genesis, tip, row, receipts, postings_of(posted), orders)
             raise
         finally:
-            if self.book is not None:
-                self.book.enter(((one.account, one.kind, one.amount) for one in postings), orders)
-        moved = [(posting.account, posting.kind, posting.amount) for posting in sealed.postings]
-        self.pending = self.pending.after(row.round, moved, vesting=genesis.vesting)
-        if whole == replace(sealed, row=replace(sealed.row, signature=row.signature)):
+            self._enter(posted, orders)
+        self.pending = self.pending.after(row.round, sealed.movements, vesting=genesis.vesting)
+        if (
+            row == replace(sealed.row, signature=row.signature)
+            and tuple(receipts) == sealed.receipts
+            and tuple(orders) == sealed.orders
+            and posted == [(position, *moved) for position, moved in enumerate(sealed.movements)]
+        ):
             return  # row, receipts and postings are those that genesis, scores, orders and the rounds before give
-        self._check_hashes(genesis, tip, whole)
+        postings = postings_of(posted)
+        self._check_hashes(genesis, tip, row, receipts, postings, orders)
         self.errors += [f"{where}order {_named(one.signed)}: {one.message}" for one in sealed.refused]
         names = ("era", "emission", "minted", "unminted", "supply", "receipts_root", "postings_root", "orders_root")
         for name in names:
@@ -201,12 +206,26 @@ class _Check:
                 self.errors.append(f"{where}{name} is {recorded}, recomputed {expected}")
         self.errors += [f"{where}{problem}" for problem in _differences(postings, sealed.postings)]
 
-    def _check_hashes(self, genesis: Genesis, tip: Tip, whole: SealedRound) -> None:
+    def _enter(self, posted: list[PostingRow], orders: list[SignedOrder]) -> None:
+        """Keep the book of what is recorded, once there is one."""
+        if self.book is not None:
+            sound = [row for row in posted if isinstance(row[1], str) and isinstance(row[3], int)]
+            self.book.enter(((account, kind, amount) for _, account, kind, amount in sound), orders)
+
+    def _check_hashes(
+        self,
+        genesis: Genesis,
+        tip: Tip,
+        row: RoundRow,
+        receipts: list[ReceiptEntry],
+        postings: list[Posting],
+        orders: list[SignedOrder],
+    ) -> None:
         """Say which rules a round breaks, and which of its hashes aren't those of its content."""
-        row, where = whole.row, f"round {whole.row.round}: "
-        problems = invariant_problems(genesis, row, whole.receipts, whole.postings)
-        self.errors += [f"{where}{problem}" for problem in problems]
-        leaves = ([one.leaf for one in entries] for entries in (whole.receipts, whole.postings, whole.orders))
+        where = f"round {row.round}: "
+        moved = [(posting.account, posting.kind, posting.amount) for posting in postings]
+        self.errors += [f"{where}{problem}" for problem in invariant_problems(genesis, row, receipts, moved)]
+        leaves = ([one.leaf for one in receipts], [one.leaf for one in postings], [one.leaf for one in orders])
         recomputed = head_of(tip.head, row, *leaves)
         if row.head != recomputed:
             self._log_error(f"{where}its head is {row.head}, but its content and the head before give {recomputed}")

@@ -140,12 +140,13 @@ def moved_on(pending: Pending, number: int, *, vesting: int, struck: Collection[
         by hotkey, and `burn`'s for all of them.
     """
     movements: list[Movement] = []
-    for hotkey, amount in sorted(pending.due(number, vesting=vesting).items()):
+    due = pending.due(number, vesting=vesting)
+    for hotkey in sorted(due):
         if hotkey not in struck:
-            movements += [
-                (f"{PENDING_PREFIX}{hotkey}", "release", -amount),
-                (f"{PARTICIPANT_PREFIX}{hotkey}", "release", amount),
-            ]
+            movements += (
+                (f"{PENDING_PREFIX}{hotkey}", "release", -due[hotkey]),
+                (f"{PARTICIPANT_PREFIX}{hotkey}", "release", due[hotkey]),
+            )
     voided = {hotkey: amount for hotkey in sorted(struck) if (amount := pending.of(hotkey))}
     movements += [(f"{PENDING_PREFIX}{hotkey}", "void", -amount) for hotkey, amount in voided.items()]
     return [*movements, (BURN, "void", sum(voided.values()))] if voided else movements

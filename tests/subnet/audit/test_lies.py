@@ -131,7 +131,8 @@ def move_money(patch, victim):
             row, head=head_of(tip.head, row, *([one.leaf for one in part] for part in (honest.receipts, postings)))
         )
         row = replace(row, log_root=log.then(round_leaf(row)).root)
-        return SealedRound(row=row, receipts=honest.receipts, postings=postings)
+        movements = tuple((one.account, one.kind, one.amount) for one in postings)
+        return SealedRound(row=row, receipts=honest.receipts, movements=movements)
 
     patch.setattr(tokenomics.ledger.store, "seal", greedy)
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 
 from tests.tokenomics.ledger.database import Database
-from tokenomics import HeightSchedule, Shares, SupplySchedule, divide_round
+from tokenomics import HeightSchedule, Shares, SupplySchedule, _files, divide_round
 from tokenomics.canonical import canonical_json, sha256_hex
 from tokenomics.errors import AmountError, LedgerConflictError, LedgerCorruptError, LedgerError
 from tokenomics.keys import Keypair
@@ -33,6 +33,7 @@ from tokenomics.ledger import (
     plan_round,
     reader,
     rewrite_checkpoint,
+    rows,
     store,
     verify_ledger,
 )
@@ -123,6 +124,25 @@ def test_equal_ledgers_dump_equal_bytes_in_whatever_order_entries_came(
         assert lines == list(other.dump())
     assert len(lines) == 7
     assert all(json.loads(line) and line.endswith(b"\n") for line in lines)
+
+
+@pytest.mark.parametrize("rows_a_statement", [1, 2, 3, 4, 1000])
+def test_however_many_rows_go_into_a_statement_the_same_are_written(
+    path: Path,
+    tmp_path: Path,
+    make_genesis: Make,
+    make_settlement: Make,
+    validator: Keypair,
+    monkeypatch: pytest.MonkeyPatch,
+    rows_a_statement: int,
+) -> None:
+    """A round has three receipts and five postings: statements that are full, that aren't, and none."""
+    monkeypatch.setattr(rows, "ROWS_A_STATEMENT", rows_a_statement)
+    with Ledger.create(tmp_path / "other.sqlite", make_genesis(), validator) as other, Ledger.open(path) as ledger:
+        for number in range(1, 7):
+            other.settle(make_settlement(number, pays=number != 4), validator)
+        assert list(other.dump()) == list(ledger.dump())
+        assert {len(other.postings(number)) for number in range(1, 7)} == {0, 5}
 
 
 def test_a_change_of_any_settled_field_changes_the_head(
@@ -374,6 +394,20 @@ def test_a_round_whose_checkpoint_file_could_not_be_written_is_healed_by_the_nex
         monkeypatch.setattr(store, "write_checkpoint", note)
         ledger.settle(make_settlement(8), validator)
     assert written == [7, 8]
+
+
+def test_the_folder_is_flushed_where_a_power_cut_could_leave_no_checkpoint_at_all(
+    path: Path, make_settlement: Make, validator: Keypair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier checkpoint is as good as the last, but none is not: the ledger would be refused."""
+    flushed: list[bytes] = []
+    monkeypatch.setattr(_files, "sync_folder", lambda _: flushed.append(checkpoint_path(path).read_bytes()))
+    with Ledger.open(path) as ledger:
+        ledger.settle(make_settlement(7), validator)
+        assert flushed == []
+        checkpoint_path(path).unlink()
+        ledger.settle(make_settlement(8), validator)
+    assert flushed == [checkpoint_path(path).read_bytes()]
 
 
 def test_a_checkpoint_a_round_behind_is_healed_when_the_ledger_is_opened(

@@ -205,6 +205,15 @@ def test_what_is_moved_on_comes_in_pairs_by_hotkey() -> None:
     assert moved_on(pending, 3, vesting=1, struck=()) == []
 
 
+def test_more_than_a_ledger_can_hold_is_never_posted(make_genesis: Make, make_settlement: Make) -> None:
+    """Pending amounts that no ledger has, but which a file that was tampered with could name."""
+    genesis = make_genesis(vesting=2)
+    pending = Pending({-1: {ALICE: 2**62}, 0: {ALICE: 2**62}})
+    log = Log([genesis_leaf(genesis)])
+    with pytest.raises(LedgerError, match=f"the largest posting is {2**63}, more than"):
+        seal(genesis, genesis_tip(genesis), make_settlement(1, struck=("alice",)), pending, log)
+
+
 # --- against an independent bookkeeper -------------------------------------------------------------------------------
 
 
