@@ -205,17 +205,17 @@ REFUSED: dict[str, tuple[Callable[[], object], str, str]] = {
     ),
     "a genesis that is none": (
         lambda: Genesis.from_dict([1]),
-        "the genesis hasn't exactly the fields of version 2",
+        "the genesis hasn't exactly the fields of version 3",
         BACKUP,
     ),
     "a genesis of another version": (
-        lambda: Genesis.from_dict(DOCUMENT | {"version": 3}),
-        "the genesis hasn't exactly the fields of version 2",
+        lambda: Genesis.from_dict(DOCUMENT | {"version": 4}),
+        "the genesis hasn't exactly the fields of version 3",
         BACKUP,
     ),
     "a genesis with one field more": (
         lambda: Genesis.from_dict(DOCUMENT | {"more": 1}),
-        "the genesis hasn't exactly the fields of version 2",
+        "the genesis hasn't exactly the fields of version 3",
         BACKUP,
     ),
     "a token of one field": (

@@ -288,7 +288,7 @@ class RoundRow:
     """Merkle root (RFC 6962) of the canonical receipt entries, by hotkey."""
     postings_root: str
     """Merkle root of the canonical postings, by position."""
-    orders_root: str
+    orders_root: str = ""
     """Merkle root of the canonical signed orders, by coldkey and nonce; empty where there are none."""
     head: str
     """Hash of all of the above, the receipts, the postings and the head before."""

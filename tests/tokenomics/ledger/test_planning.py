@@ -15,7 +15,7 @@ from tests.tokenomics.ledger.drawn import HOTKEYS, genesis_of, rounds, schedules
 from tests.tokenomics.ledger.model import Model
 from tokenomics import HeightSchedule, Shares, SupplySchedule
 from tokenomics.errors import LedgerError
-from tokenomics.ledger import Genesis, Pending, Posting, ReceiptEntry, plan_round
+from tokenomics.ledger import Genesis, Pending, ReceiptEntry, plan_round
 from tokenomics.ledger.log import Log, genesis_head, genesis_leaf, leaf_fields, origin_of, round_leaf
 from tokenomics.ledger.planning import (
     SealedRound,
@@ -89,13 +89,13 @@ def test_heads_leaves_and_roots_are_those_of_the_canonical_content(
     """Hashed here from the documents alone, as somebody without this program would."""
     genesis = genesis_of(schedule, Shares(), 2)
     document = canonical(genesis.to_dict())
-    head = hashlib.sha256(b"flower-subnet/ledger-genesis/v2\x00" + document).hexdigest()
+    head = hashlib.sha256(b"flower-subnet/ledger-genesis/v3\x00" + document).hexdigest()
     leaves = [document]
     tip = genesis_tip(genesis)
     assert (tip.head, tip.log_root, genesis_head(genesis)) == (head, merkle_root(leaves), head)
     for sealed in play(genesis, drawn)[0]:
         row = asdict(sealed.row)
-        assert row.pop("signature") == ""
+        assert (row.pop("signature"), row.pop("orders_root")) == ("", "")
         log_root, sealed_head = row.pop("log_root"), row.pop("head")
         receipts = [asdict(entry) for entry in sealed.receipts]
         postings = [asdict(posting) for posting in sealed.postings]
@@ -114,7 +114,8 @@ def test_heads_leaves_and_roots_are_those_of_the_canonical_content(
 
 def test_a_head_without_receipts_and_postings_is_of_empty_lists() -> None:
     row = play(GENESIS, [NO_ROUND])[0][0].row
-    content = {name: value for name, value in asdict(row).items() if name not in ("head", "log_root", "signature")}
+    not_hashed = {"head", "log_root", "signature", "orders_root"}
+    content = {name: value for name, value in asdict(row).items() if name not in not_hashed}
     whole = canonical({"previous": "00", "round": content, "receipts": [], "postings": []})
     assert head_of("00", row, [], []) == hashlib.sha256(b"flower-subnet/ledger-round/v3\x00" + whole).hexdigest()
 
@@ -141,7 +142,7 @@ def test_a_genesis_is_written_down_in_these_fields_and_reads_back() -> None:
     """What is hashed and signed: a field more or fewer would be another ledger."""
     document = GENESIS.to_dict()
     assert document == {
-        "version": 2,
+        "version": 3,
         "subnet": "digits",
         "spec_hash": GENESIS.spec_hash,
         "validator": GENESIS.validator,
@@ -152,6 +153,7 @@ def test_a_genesis_is_written_down_in_these_fields_and_reads_back() -> None:
         "vesting": 1,
         "model_hash": GENESIS.model_hash,
         "validation_root": GENESIS.validation_root,
+        "nonce_commitment": "",
         "created_at": 1_700_000_000,
     }
     assert Genesis.from_dict(json.loads(canonical(document))) == GENESIS
@@ -189,18 +191,17 @@ def sealed() -> SealedRound:
 
 
 def problems(sealed: SealedRound, genesis: Genesis = GENESIS) -> list[str]:
-    return invariant_problems(genesis, sealed.row, sealed.receipts, sealed.postings)
+    return invariant_problems(genesis, sealed.row, sealed.receipts, sealed.movements)
 
 
 def without(sealed: SealedRound, account: str, kind: str) -> SealedRound:
-    kept = [one for one in sealed.postings if (one.account, one.kind) != (account, kind)]
-    assert len(kept) < len(sealed.postings)
-    return replace(sealed, postings=tuple(kept))
+    kept = [one for one in sealed.movements if one[:2] != (account, kind)]
+    assert len(kept) < len(sealed.movements)
+    return replace(sealed, movements=tuple(kept))
 
 
 def with_more(sealed: SealedRound, *postings: tuple[str, str, int]) -> SealedRound:
-    more = [Posting(position=99, account=account, kind=kind, amount=amount) for account, kind, amount in postings]
-    return replace(sealed, postings=(*sealed.postings, *more))
+    return replace(sealed, movements=(*sealed.movements, *postings))
 
 
 def test_a_sound_round_breaks_no_rule(sealed: SealedRound) -> None:
