@@ -5,12 +5,15 @@ PYTHON ?= $(shell for candidate in python3 python3.13 python3.12 python3.11; do 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test lint types contracts format clean
+.PHONY: help demo test lint types contracts format model kills mutants clean
 
 help:
 	@echo "make demo       set up, then train and pay a subnet of 11 honest clients and 5 cheats (1 to 2 minutes)"
 	@echo "make test       set up, then run all tests"
 	@echo "make lint types contracts    ruff, mypy, import-linter"
+	@echo "make model      a thousand random histories of a ledger beside a plain model (20 minutes)"
+	@echo "make kills      kill 200 validators while they settle (5 minutes); DATABASE=postgresql: a server too"
+	@echo "make mutants    change the money's code in every small way: do the tests notice? (an hour)"
 	@echo "make clean      remove .venv and caches"
 
 demo: .venv/demo
@@ -33,6 +36,15 @@ format: .venv/dev
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+model: .venv/dev
+	@SUBNET_LEDGER_RUNS=1000 SUBNET_LEDGER_STEPS=50 $(BIN)/python -m pytest tests/tokenomics/ledger/test_model.py
+
+kills: .venv/dev
+	@$(BIN)/python -m benchmarks.kills --database $(or $(DATABASE),sqlite)
+
+mutants: .venv/mutants
+	@$(BIN)/python -m benchmarks.mutants $(MODULES)
+
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
@@ -46,6 +58,10 @@ clean:
 
 .venv/demo: .venv/base pyproject.toml
 	@$(PIP) --editable '.[examples]'
+	@touch $@
+
+.venv/mutants: .venv/dev
+	@$(PIP) mutmut==3.8.1
 	@touch $@
 
 .venv/dev: .venv/base pyproject.toml

@@ -46,6 +46,28 @@ class Enrolments:
                 f"to {enrolment.coldkey[:12]}",
             )
 
+    def coldkey(self, hotkey: str) -> str | None:
+        """Return the coldkey that a hotkey works for; None where it hasn't enrolled.
+
+        Args:
+            hotkey: 64 hexadecimal digits.
+
+        Raises:
+            StoreError: its enrolment can't be read or was altered.
+        """
+        path = self._folder / f"{hotkey}.json"
+        return _read(path).coldkey if path.exists() else None
+
+    def signed(self, hotkey: str) -> Signed | None:
+        """Return a hotkey's enrolment as it was received; None where it hasn't enrolled.
+
+        Raises:
+            StoreError: it can't be read or was altered.
+        """
+        if self.coldkey(hotkey) is None:
+            return None
+        return Signed.from_bytes((self._folder / f"{hotkey}.json").read_bytes())
+
     def coldkeys(self) -> dict[str, str]:
         """Return the coldkey by hotkey, hotkeys ascending; none for a run from before enrolments were kept.
 

@@ -1,6 +1,9 @@
-"""The end of a round: have it judged, store everything, and enter it in the ledger in one transaction."""
+"""The end of a round: have it judged, store everything, and enter it in the ledger in one transaction.
 
-from dataclasses import asdict, dataclass
+Orders that wait in the run's inbox are settled with it; what a round pays doesn't depend on them.
+"""
+
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from clients import weights
@@ -9,6 +12,7 @@ from subnet import draw
 from subnet.assign import Deal, table
 from subnet.collect import Reply
 from subnet.judge import Aggregated, Judged, Scored, Verdict, judge
+from subnet.orders import taken
 from subnet.receipts import Receipt
 from subnet.screening import Screened
 from subnet.state import Fixture, State, acknowledged
@@ -115,7 +119,10 @@ def settle(fixture: Fixture, state: State, played: Played) -> State:
         pays=played.verdict.accepted,
     )
     fixture.store.sync()
-    checkpoint = ledger.settle(settlement, fixture.keypair)
+    with taken(fixture.store.root, ledger) as inbox:
+        ordered = replace(settlement, orders=inbox.orders)
+        checkpoint = ledger.settle(ordered, fixture.keypair, on_refused=inbox.refuse)
+        inbox.close(settlement.round)
     moved = model_hash != state.models[0]
     return State(
         round=played.opened.round,

@@ -12,6 +12,7 @@ from typing import Final
 
 from subnet.enrolments import Enrolments
 from subnet.errors import StoreError
+from subnet.orders import BOOK_PATH
 from subnet.run import locked
 from subnet.run_files import find_ledger
 from subnet.store import write_atomically
@@ -73,13 +74,15 @@ def export_claims(folder: Path, bindings: Sequence[EvmBinding], *, out: Path, ch
         RunError: no run there, or another export at work.
         StoreError: the run's enrolments or book can't be read, or a file can't be written.
         LedgerError: the ledger can't be read, or doesn't verify.
-        SettlementError: no chain or two are named, a binding can't be taken up, a claim would shrink, or there is none.
+        SettlementError: no chain or two are named, a binding can't be taken up, a claim would shrink, there is none, or
+            orders have moved money in the ledger.
     """
     path = find_ledger(folder)
     height = _verified(path)
-    with locked(folder / "settlement"):
-        kept = folder / "settlement" / "book.json"
+    with locked(folder / BOOK_PATH.parent):
+        kept = folder / BOOK_PATH
         book = _open_book(kept, bindings, chain_id)
+        _refuse_where_money_moves(path)
         mine = [binding for binding in bindings if binding.chain_id == book.chain_id]
         book = book.bind(mine)
         with Ledger.open(path, read_only=True) as ledger:
@@ -105,6 +108,25 @@ def export_claims(folder: Path, bindings: Sequence[EvmBinding], *, out: Path, ch
         unclaimed=unclaimed,
         n_other_chain=len(bindings) - len(mine),
     )
+
+
+def choose_chain(folder: Path, chain_id: int) -> None:
+    """Choose the chain that a run is settled on, before anything is exported: its ledger settles no orders any more.
+
+    Args:
+        folder: the run's folder.
+        chain_id: the chain's number (EIP-155).
+
+    Raises:
+        RunError: no run there, or an export or a round is at work.
+        SettlementError: another chain was chosen before, or orders have moved money in the ledger.
+        StoreError: the choice can't be written down.
+    """
+    path = find_ledger(folder)
+    with locked(folder / BOOK_PATH.parent):
+        _refuse_where_money_moves(path)
+        book = _open_book(folder / BOOK_PATH, [], chain_id)
+        write_atomically(folder / BOOK_PATH, canonical_json(book.to_dict()))
 
 
 def by_coldkey(
@@ -160,6 +182,17 @@ def _verified(path: Path) -> int:
             remedy="see `subnet ledger verify`; nothing is exported",
         )
     return checked.rounds
+
+
+def _refuse_where_money_moves(path: Path) -> None:
+    """Refuse to export the claims of a ledger in which money has been spent: it could be claimed a second time."""
+    with Ledger.open(path, read_only=True) as ledger:
+        first = next((row.round for row in ledger.rounds() if row.orders_root), None)
+    if first is not None:
+        raise SettlementError(
+            f"coldkeys have moved money in this ledger since round {first}: what was spent could be claimed again",
+            remedy="a run is either settled on a chain or moves its money in its ledger; see docs/settlement.md",
+        )
 
 
 def _balances_at(ledger: Ledger, height: int) -> dict[str, int]:

@@ -10,6 +10,7 @@ RUN/
   receipts/HASH.json             why each participant earned what it earned
   rounds/HASH.json               what the round's numbers were computed from
   enrolments/HOTKEY.json         who works for which coldkey, in the hotkey's signed words (subnet.enrolments)
+  orders/                        what coldkeys want moved: waiting, settled, refused (subnet.orders)
 ```
 
 An object is written to a temporary file, flushed to the disk and renamed, so a name that exists is whole.

@@ -12,8 +12,9 @@ TokenomicsError                     root
 ├── ProofError                      a proof that can't be made, or a signed note that can't be written or read
 └── LedgerError                     the ledger refuses, or can't be read or written
     ├── LedgerCorruptError          the ledger's file isn't what its own checkpoint says it is
-    └── LedgerConflictError         a round settled twice, or out of order
-        └── LedgerRaceError         another validator wrote in the same instant
+    ├── LedgerConflictError         a round settled twice, or out of order
+    │   └── LedgerRaceError         another validator wrote in the same instant
+    └── OrderError                  an order to move money that isn't one, or that doesn't apply
 ```
 """
 
@@ -106,3 +107,9 @@ class LedgerRaceError(LedgerConflictError):
     """Another validator wrote in the same instant, and its round went first."""
 
     code = "tokenomics.ledger.race"
+
+
+class OrderError(LedgerError):
+    """An order to move money that isn't one, or that doesn't apply to the ledger as it is."""
+
+    code = "tokenomics.ledger.order"

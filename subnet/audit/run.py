@@ -11,6 +11,7 @@ from clients.errors import ContributionError
 from subnet.audit import layers, money
 from subnet.audit.compare import Agreement
 from subnet.audit.findings import Report
+from subnet.audit.orders import check_orders
 from subnet.audit.replay import replay, unreadable
 from subnet.enrolments import Enrolments
 from subnet.errors import RunError, StoreError
@@ -174,6 +175,7 @@ class _Audit:
             self._named |= layers.named_contributions(settled.receipts.values())
             again = replay(self._fixture, state, settled, minted=supply)
             layers.check_signatures(self._fixture, self._report, settled, again, self._enrolled)
+            check_orders(self._fixture.ledger, self._report, settled.row, self._enrolled)
             layers.compare_round(self._fixture, self._report, settled, again, minted=supply)
         except StoreError as error:
             self._report.unchecked.append(settled.row.round)

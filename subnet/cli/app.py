@@ -14,6 +14,7 @@ from subnet.cli import (
     emission,
     explain,
     ledger,
+    orders,
     score,
     settlement,
     simulate,
@@ -64,4 +65,6 @@ app.command("emission")(emission.emission)
 app.add_typer(ledger.app, name="ledger")
 app.command("verify")(verify.verify)
 app.add_typer(settlement.app, name="settlement")
+for order in (orders.transfer, orders.stake, orders.unstake, orders.burn, orders.balance):
+    wallet.app.command(order.__name__)(order)
 app.add_typer(wallet.app, name="wallet")

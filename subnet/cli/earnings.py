@@ -86,14 +86,20 @@ def earnings(
 
 
 def earnings_table(earnings: Mapping[str, "Earnings"], token: "Token") -> "Table":
-    """Return a table of what is vested, pending and voided, whoever was paid most first."""
+    """Return a table of what is vested, pending and voided, whoever was paid most first.
+
+    Where orders have moved any of it, also by how much, and what is in the account.
+    """
     from rich.table import Table
 
     from tokenomics import Amount
 
-    table = Table("participant", "vested", "pending", "voided", box=None, header_style="bold")
+    moved = any(one.moved for one in earnings.values())
+    more = ("moved", "balance") if moved else ()
+    table = Table("participant", "vested", "pending", "voided", *more, box=None, header_style="bold")
     for hotkey, one in sorted(earnings.items(), key=lambda item: (-item[1].paid, item[0])):
-        table.add_row(hotkey[:12], *(str(Amount(units, token)) for units in (one.vested, one.pending, one.voided)))
+        shown = (one.vested, one.pending, one.voided, *((one.moved, one.balance) if moved else ()))
+        table.add_row(hotkey[:12], *(str(Amount(units, token)) for units in shown))
     return table
 
 
@@ -104,6 +110,7 @@ def _document(found: Mapping[str, "Earnings"], releases: Mapping[str, Mapping[in
             "vested": one.vested,
             "pending": one.pending,
             "voided": one.voided,
+            "moved": one.moved,
             "releases": [{"round": number, "amount": amount} for number, amount in releases[name].items()],
         }
         for name, one in found.items()

@@ -1,6 +1,7 @@
 """`subnet ledger`: show a run's ledger, and check that nobody altered it."""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,8 @@ from subnet.errors import RunError
 from subnet.run_files import find_ledger
 
 app = typer.Typer(help="Show, check and prove what is in a run's ledger.", no_args_is_help=True)
+
+_KEY = re.compile(r"[0-9a-f]{64}")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder, or its ledger.sqlite.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -135,6 +138,19 @@ def prove(
         typer.echo(json.dumps(prove_payment(ledger, round_number, found[0] if found else hotkey), indent=1))
 
 
+@app.command("prove-order")
+def prove_settled(
+    folder: Folder,
+    coldkey: Annotated[str, typer.Argument(metavar="COLDKEY", help="Whose order: 64 hexadecimal digits.")],
+    nonce: Annotated[int, typer.Argument(metavar="NONCE", min=1, help="The order's nonce.")],
+) -> None:
+    """Print the proof that a coldkey's order was settled, for whoever was paid by it."""
+    from tokenomics.ledger import Ledger, prove_order
+
+    with Ledger.open(ledger_path(folder), read_only=True) as ledger:
+        typer.echo(json.dumps(prove_order(ledger, coldkey.lower(), nonce), indent=1))
+
+
 @app.command("consistency")
 def consistency(
     folder: Folder,
@@ -146,6 +162,46 @@ def consistency(
 
     with Ledger.open(ledger_path(folder), read_only=True) as ledger:
         typer.echo(json.dumps(prove_growth(ledger, earlier, later), indent=1))
+
+
+@app.command("submit")
+def submit(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    order: Annotated[Path, typer.Argument(metavar="ORDER", help="What `subnet wallet transfer --out` wrote.")],
+) -> None:
+    """Hand in a signed order: the run's next round settles or refuses it."""
+    from subnet.orders import Inbox, read_order
+
+    ledger_path(folder)
+    typer.echo(f"{Inbox(folder).submit(read_order(order))}: waits for the next round")
+
+
+@app.command("orders")
+def orders(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")], json_output: Json = False
+) -> None:
+    """Show what has become of the orders that were handed in: settled, refused and why, or waiting."""
+    from subnet.orders import Inbox
+    from tokenomics import Amount
+    from tokenomics.ledger import Ledger
+
+    with Ledger.open(ledger_path(folder), read_only=True) as ledger:
+        token = ledger.genesis.token
+    outcomes = Inbox(folder).outcomes()
+    if json_output:
+        typer.echo(json.dumps([{"file": one.name, **one.to_dict()} for one in outcomes]))
+        return
+    for one in outcomes:
+        state = one.state if one.round is None else f"{one.state} in round {one.round}"
+        if one.signed is None:
+            typer.echo(f"{state}: {one.name}: {one.why}")
+            continue
+        order = one.signed.order
+        accounts = (_KEY.sub(lambda key: key[0][:12], name) for name in (order.source, order.destination))
+        words = f"{order.kind} {Amount(order.amount, token)} from {' to '.join(accounts)}"
+        typer.echo(f"{state}: {words} (nonce {order.nonce})" + (f": {one.why}" if one.why else ""))
+    if not outcomes:
+        typer.echo("no order has been handed in")
 
 
 def ledger_path(folder: Path) -> Path:

@@ -116,6 +116,7 @@ def read_details(ledger: Ledger, hotkeys: Sequence[str], *, height: int, now: st
             settled_at=settled_at,
             receipt_hashes={number: entry.receipt_hash for number, entry in entries[hotkey].items()},
             vesting=genesis.vesting,
+            ordered=ledger.ordered(f"participant:{hotkey}", until=height),
         )
         for hotkey in hotkeys
     }

@@ -14,6 +14,18 @@ app = typer.Typer(help="Export what participants earned as claims on an EVM chai
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
+@app.command("open")
+def choose(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    chain_id: Annotated[int, typer.Option(min=1, help="The chain to settle on, once and for all.")],
+) -> None:
+    """Choose the chain before the first export: from now on coldkeys can't move money in the run's ledger."""
+    from subnet.settlement import choose_chain
+
+    choose_chain(run, chain_id)
+    typer.echo(f"{run} is settled on chain {chain_id}")
+
+
 @app.command("export")
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],

@@ -60,6 +60,37 @@ def restore(directory: Directory, name: Name = "default", no_password: NoPasswor
     _tell(directory / name, wallet)
 
 
+@app.command("simulated")
+def simulated(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a simulated run.")],
+    hotkey: Annotated[str, typer.Argument(metavar="HOTKEY", help="A client's hotkey, or its first digits.")],
+    directory: Directory,
+    name: Name = "default",
+) -> None:
+    """Write down the wallet of a simulated client, to try things out with: it follows from the run's seed.
+
+    So it is nobody's secret, and its coldkey isn't encrypted.
+    """
+    from clients.cast import parse_cast
+    from clients.seeds import seed_bytes
+    from subnet.errors import RunError
+    from subnet.run import read_plan
+    from tokenomics._keyfile import write_wallet
+    from tokenomics.keys import Wallet
+
+    plan = read_plan(run)
+    if "cast" not in plan:
+        raise RunError(f"{run} isn't a simulation: its participants have wallets of their own", remedy="use theirs")
+    n_clients = len(parse_cast(plan["cast"]))
+    wallets = [Wallet.from_seed(seed_bytes("wallet", plan["seed"], index)) for index in range(n_clients)]
+    found = [one for one in wallets if one.hotkey.keypair.public.startswith(hotkey.lower())]
+    if len(found) != 1:
+        remedy = "`subnet earnings RUN` shows who was paid"
+        raise RunError(f"{hotkey!r:.80} begins the hotkeys of {len(found)} of {n_clients} clients", remedy=remedy)
+    write_wallet(directory, name, found[0].documents(password=None))
+    _tell(directory / name, found[0])
+
+
 @app.command("show")
 def show(path: Folder, json_output: Json = False) -> None:
     """Show a wallet's public keys; no password is needed."""
@@ -165,6 +196,13 @@ def verify(
         typer.echo("the signature doesn't hold")
         raise typer.Exit(1)
     typer.echo(f"signed by {key}")
+
+
+def unlock(path: Path, no_password: bool) -> "Wallet":
+    """Read a wallet with its coldkey, whose password is asked for or read from SUBNET_WALLET_PASSWORD."""
+    from tokenomics.keys import Wallet
+
+    return Wallet.load(path, _password(no_password))
 
 
 def _tell(folder: Path, wallet: "Wallet") -> None:

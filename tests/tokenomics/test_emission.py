@@ -178,3 +178,12 @@ def test_schedules_can_not_be_changed() -> None:
     for schedule, name in ((TAO, "cap"), (TAO, "initial_emission"), (BITCOIN, "subsidy")):
         with pytest.raises(AttributeError):
             setattr(schedule, name, 1)
+
+
+def test_schedules_beyond_64_bits_are_as_exact() -> None:
+    huge = 10**30
+    assert HeightSchedule(subsidy=huge, interval=huge).emission(height=huge) == huge // 2
+    assert HeightSchedule(subsidy=1, interval=huge).era(height=3 * huge) == 3
+    supply = SupplySchedule(cap=2 * huge, emission=huge)
+    assert supply.emission(minted=huge) == huge // 2
+    assert supply.era(minted=2**70) == 0

@@ -13,6 +13,7 @@ from tokenomics.merkle import (
     inclusion_proof,
     leaf_hash,
     merkle_root,
+    node_hash,
     root_of_hashes,
     verify_consistency,
     verify_inclusion,
@@ -186,3 +187,21 @@ def test_there_is_no_proof_for_what_isnt_there(index: object) -> None:
         inclusion_proof(HASHES[:3], index)  # type: ignore[arg-type]
     with pytest.raises(ProofError):
         consistency_proof(HASHES[:3], index if index == -1 else 4)  # type: ignore[arg-type]
+
+
+def test_every_size_up_to_40_is_proved_to_extend_every_earlier_one() -> None:
+    """One after the other, since some shapes are too rare to be drawn."""
+    hashes = [leaf_hash(bytes([number])) for number in range(40)]
+    roots = [root_of_hashes(hashes[:size]) for size in range(41)]
+    for later in range(1, 41):
+        for earlier in range(1, later + 1):
+            proof = consistency_proof(hashes[:later], earlier)
+            given_ = {"earlier": earlier, "later": later, "earlier_root": roots[earlier], "later_root": roots[later]}
+            assert verify_consistency(**given_, proof=proof), (earlier, later)
+            if earlier < later:
+                assert not verify_consistency(**given_, proof=[]), (earlier, later)
+                assert not verify_consistency(**given_ | {"later_root": roots[earlier]}, proof=[])
+
+
+def test_a_node_over_two_leaves_is_the_root_of_both() -> None:
+    assert node_hash(HASHES[1], HASHES[2]) == merkle_root(LEAVES[1:3]) != node_hash(HASHES[2], HASHES[1])

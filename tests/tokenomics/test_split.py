@@ -160,3 +160,26 @@ def test_shares_that_divide_nothing_are_refused(parts: tuple[int, int, int]) -> 
 def test_a_round_takes_integer_scores_only(scores: dict[str, int], unpaid: int) -> None:
     with pytest.raises(SplitError):
         divide_round(emission=1, shares=Shares(), scores=scores, unpaid_score=unpaid)
+
+
+def test_a_round_in_which_nobody_scores_pays_nothing_to_each_of_them() -> None:
+    """Owner and validator neither; and what was above a cap is no reason to mint."""
+    result = divide_round(emission=100, shares=Shares(), scores={"b": 0, "a": 0}, unpaid_score=5)
+    assert (result.owner, result.validator, result.minted, result.unminted) == (0, 0, 0, 100)
+    assert result.participants == {"a": 0, "b": 0}
+
+
+def test_without_an_unpaid_score_all_of_the_emission_is_minted() -> None:
+    assert divide_round(emission=1_000, shares=Shares(), scores={"a": 1, "b": 2}).unminted == 0
+
+
+@pytest.mark.parametrize("size", [2**63, 10**30])
+def test_emissions_and_scores_beyond_64_bits_are_divided_as_exactly(size: int) -> None:
+    assert split(emission=3 * size, scores={"a": 2 * size, "b": size}) == {"a": 2 * size, "b": size}
+    result = divide_round(
+        emission=4 * size,
+        shares=Shares(owner=0, validator=0, participants=1),
+        scores={"a": 2 * size, "b": size},
+        unpaid_score=size,
+    )
+    assert (result.participants, result.unminted) == ({"a": 2 * size, "b": size}, size)

@@ -14,11 +14,15 @@ def schema_problems(connection: Connection) -> list[str]:
     Raises:
         LedgerCorruptError: a table is missing or no table, so that nothing can be read.
     """
-    problems = []
     found = revision_of(connection)
-    if found != schema.REVISION:
-        problems.append(f"schema: revision {found:.40}, not {schema.REVISION}")
-    return problems + (_file_problems if connection.dialect.name == "sqlite" else server_problems)(connection)
+    look = _file_problems if connection.dialect.name == "sqlite" else server_problems
+    if found == schema.REVISION:
+        return look(connection)
+    problem = f"schema: revision {found:.40}, not {schema.REVISION}"
+    try:
+        return [problem, *look(connection)]
+    except LedgerCorruptError as error:  # the tables of another revision may well be others
+        raise LedgerCorruptError(f"{problem}; {error}", remedy="bring it up with `subnet ledger upgrade`") from error
 
 
 def _file_problems(connection: Connection) -> list[str]:

@@ -8,14 +8,11 @@ Source: RFC 6962, section 2.1.
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 from tokenomics.canonical import canonical_json, sha256_hex
 from tokenomics.ledger.records import Genesis, RoundRow
 from tokenomics.merkle import leaf_hash, node_hash
-
-_NOT_IN_LEAF = frozenset({"log_root", "signature"})
 
 
 def genesis_head(genesis: Genesis) -> str:
@@ -36,7 +33,7 @@ def genesis_leaf(genesis: Genesis) -> bytes:
 
 def leaf_fields(row: RoundRow) -> dict[str, Any]:
     """Return what a round's leaf holds, as plain data."""
-    return {name: value for name, value in asdict(row).items() if name not in _NOT_IN_LEAF}
+    return {**row.content, "head": row.head}
 
 
 def round_leaf(row: RoundRow) -> bytes:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -11,6 +11,7 @@ from tokenomics.canonical import canonical_json
 from tokenomics.emission import HeightSchedule
 from tokenomics.errors import LedgerConflictError, LedgerError
 from tokenomics.ledger.log import Log, genesis_head, genesis_leaf, round_leaf
+from tokenomics.ledger.order import ORDER_KINDS, SignedOrder
 from tokenomics.ledger.records import (
     ISSUANCE,
     Genesis,
@@ -20,6 +21,7 @@ from tokenomics.ledger.records import (
     Settlement,
     leaves_of,
 )
+from tokenomics.ledger.spending import Book, Refusal, Spent, spend
 from tokenomics.ledger.vesting import PARTICIPANT_PREFIX, PENDING_PREFIX, Movement, Pending, earner, moved_on
 from tokenomics.merkle import merkle_root
 from tokenomics.split import RoundSplit, divide_round
@@ -55,6 +57,10 @@ class SealedRound:
     receipts: tuple[ReceiptEntry, ...]
     movements: tuple[Movement, ...]
     """What its postings move, by position: thousands, so they are made into records only where one is wanted."""
+    orders: tuple[SignedOrder, ...] = ()
+    """Those that apply, by coldkey and nonce."""
+    refused: tuple[Refusal, ...] = field(default=(), compare=False)
+    """Those that were left out, of which nothing is written."""
 
     @property
     def postings(self) -> tuple[Posting, ...]:
@@ -125,7 +131,9 @@ def check_follows(tip: Tip, settlement: Settlement) -> None:
         )
 
 
-def seal(genesis: Genesis, tip: Tip, settlement: Settlement, pending: Pending, log: Log) -> SealedRound:
+def seal(
+    genesis: Genesis, tip: Tip, settlement: Settlement, pending: Pending, log: Log, book: Book | None = None
+) -> SealedRound:
     """Compute everything that the ledger records of a round, but for the signature.
 
     Args:
@@ -134,6 +142,7 @@ def seal(genesis: Genesis, tip: Tip, settlement: Settlement, pending: Pending, l
         pending: what is pending there.
         log: the log up to there.
         settlement: what to settle; that it builds on the tip is `check_follows`'s business.
+        book: what the settlement's orders are judged by, as it is there; may be left out if there are none.
 
     Raises:
         TokenomicsError: amounts or scores are out of range.
@@ -152,9 +161,12 @@ def seal(genesis: Genesis, tip: Tip, settlement: Settlement, pending: Pending, l
         *_emitted(genesis, plan.split),
         *moved_on(pending, plan.round, vesting=genesis.vesting, struck=struck),
     )
+    spent = _spent(genesis, book, movements, settlement)
+    movements = (*movements, *spent.movements)
     check_integer("the largest posting", max(map(itemgetter(2), movements), default=0), error=LedgerError)
     receipt_leaves = [one.leaf for one in receipts]
     posting_leaves = leaves_of(movements)
+    order_leaves = [one.leaf for one in spent.applied]
     row = RoundRow(
         round=plan.round,
         era=plan.era,
@@ -170,19 +182,36 @@ def seal(genesis: Genesis, tip: Tip, settlement: Settlement, pending: Pending, l
         settled_at=settlement.settled_at,
         receipts_root=merkle_root(receipt_leaves),
         postings_root=merkle_root(posting_leaves),
+        orders_root=merkle_root(order_leaves) if order_leaves else "",
         head=tip.head,
         log_root=tip.log_root,
         signature="",
     )
-    row = replace(row, head=head_of(tip.head, row, receipt_leaves, posting_leaves))
+    row = replace(row, head=head_of(tip.head, row, receipt_leaves, posting_leaves, order_leaves))
     row = replace(row, log_root=log.then(round_leaf(row)).root)
     problems = invariant_problems(genesis, row, receipts, movements)
     if problems:
         raise LedgerError(f"round {plan.round}: {'; '.join(problems)}", remedy="report this: it can't happen")
-    return SealedRound(row=row, receipts=receipts, movements=movements)
+    return SealedRound(row=row, receipts=receipts, movements=movements, orders=spent.applied, refused=spent.refused)
 
 
-def head_of(previous: str, row: RoundRow, receipts: Sequence[bytes], postings: Sequence[bytes]) -> str:
+def _spent(genesis: Genesis, book: Book | None, movements: Sequence[Movement], settlement: Settlement) -> Spent:
+    """Apply a settlement's orders, after all that the round posts besides."""
+    if not settlement.orders:
+        return Spent()
+    assert book is not None, "a settlement with orders is sealed with the book that they are judged by"
+    there = book.copy()
+    there.enter(movements)
+    return spend(genesis, there, settlement.orders, round=settlement.round)
+
+
+def head_of(
+    previous: str,
+    row: RoundRow,
+    receipts: Sequence[bytes],
+    postings: Sequence[bytes],
+    orders: Sequence[bytes] = (),
+) -> str:
     """Return the link of the hash chain: the hash of a round's whole content and of the head before.
 
     Args:
@@ -190,24 +219,32 @@ def head_of(previous: str, row: RoundRow, receipts: Sequence[bytes], postings: S
         row: the round's; its own head, log root and signature aren't looked at.
         receipts: the receipt entries' leaves, by hotkey.
         postings: the postings' leaves, by position.
+        orders: the signed orders' leaves, by coldkey and nonce.
     """
-    # the canonical bytes of {"postings": [...], "previous": ..., "receipts": [...], "round": {...}}, a part at a time
-    digest = hashlib.sha256(b'flower-subnet/ledger-round/v3\x00{"postings":[')
+    # the canonical bytes of {"orders": [...], "postings": [...], "previous": ..., "receipts": [...], "round": {...}},
+    # without "orders" where there are none; a part at a time
+    digest = hashlib.sha256(b"flower-subnet/ledger-round/v3\x00{")
+    if orders:
+        digest.update(b'"orders":[' + b",".join(orders) + b"],")
+    digest.update(b'"postings":[')
     digest.update(b",".join(postings))
     digest.update(f'],"previous":"{previous}","receipts":['.encode())
     digest.update(b",".join(receipts))
-    digest.update(b'],"round":' + canonical_json(_row_content(row)) + b"}")
+    digest.update(b'],"round":' + canonical_json(row.content) + b"}")
     return digest.hexdigest()
 
 
-def round_content(row: RoundRow, receipts: Sequence[ReceiptEntry], postings: Sequence[Posting]) -> dict[str, Any]:
-    """Return a round as plain data, without its head, log root and signature."""
-    entries = {"receipts": list(map(asdict, receipts)), "postings": list(map(asdict, postings))}
-    return {"round": _row_content(row), **entries}
-
-
-def _row_content(row: RoundRow) -> dict[str, Any]:
-    return {name: value for name, value in asdict(row).items() if name not in {"head", "log_root", "signature"}}
+def round_content(
+    row: RoundRow,
+    receipts: Sequence[ReceiptEntry],
+    postings: Sequence[Posting],
+    orders: Sequence[SignedOrder] = (),
+) -> dict[str, Any]:
+    """Return a round as plain data, without its head, log root and signature; no orders where there are none."""
+    entries: dict[str, Any] = {"receipts": list(map(asdict, receipts)), "postings": list(map(asdict, postings))}
+    if orders:
+        entries["orders"] = [one.to_dict() for one in orders]
+    return {"round": row.content, **entries}
 
 
 def invariant_problems(
@@ -222,7 +259,8 @@ def invariant_problems(
         accounts.setdefault(kind, []).append(account)
     if total := sum(sums.values()):
         problems.append(f"its postings sum to {total}, not 0")
-    problems += [f"its {kind} postings sum to {sums[kind]}, not 0" for kind in ("release", "void") if sums.get(kind)]
+    kinds = ("release", "void", *ORDER_KINDS)
+    problems += [f"its {kind} postings sum to {sums[kind]}, not 0" for kind in kinds if sums.get(kind)]
     issued = -sum(amount for account, _, amount in movements if account == ISSUANCE)
     if issued != row.minted:
         problems.append(f"its postings issue {issued}, but it says that it minted {row.minted}")
@@ -230,7 +268,7 @@ def invariant_problems(
         problems.append(f"minted {row.minted} and unminted {row.unminted} don't make the emission {row.emission}")
     if row.supply > genesis.schedule.cap:
         problems.append(f"the supply is {row.supply}, above the cap {genesis.schedule.cap}")
-    if any(len(set(paid)) != len(paid) for paid in accounts.values()):
+    if any(len(set(paid)) != len(paid) for kind, paid in accounts.items() if kind not in ORDER_KINDS):
         problems.append("an account is paid twice")
     prefix = earner("", vesting=genesis.vesting)
     earners = {f"{prefix}{entry.hotkey}" for entry in receipts if entry.score and entry.status == "accepted"}

@@ -1,4 +1,4 @@
-"""Proofs that somebody without the ledger can check: a payment, and that one checkpoint extends another.
+"""Proofs that somebody without the ledger can check: a payment, an order, and that one checkpoint extends another.
 
 A proof is a plain JSON document. Checking it needs nothing but the validator's key for its log, as
 `Ledger.key` gives it and the validator publishes it.
@@ -11,15 +11,18 @@ from typing import Any, Final
 from tokenomics.canonical import canonical_json
 from tokenomics.errors import CanonicalError, LedgerError, ProofError
 from tokenomics.ledger.log import leaf_fields
+from tokenomics.ledger.order import Order, SignedOrder
 from tokenomics.ledger.store import Ledger
 from tokenomics.ledger.vesting import PARTICIPANT_PREFIX, PENDING_PREFIX
 from tokenomics.merkle import consistency_proof, inclusion_proof, leaf_hash, verify_consistency, verify_inclusion
 from tokenomics.note import TreeHead, VerifierKey
 
 PAYMENT: Final = "flower-subnet-payment-proof"
+ORDER: Final = "flower-subnet-order-proof"
 GROWTH: Final = "flower-subnet-consistency-proof"
 
 _PAYMENT_FIELDS: Final = {"format", "version", "hotkey", "checkpoint", "round", "path", "receipt", "postings"}
+_ORDER_FIELDS: Final = {"format", "version", "checkpoint", "round", "path", "order"}
 _GROWTH_FIELDS: Final = {"format", "version", "earlier", "later", "path"}
 
 
@@ -40,6 +43,20 @@ class PaymentFacts:
     """Content hash of the receipt that says why."""
     movements: tuple[tuple[str, str, int], ...]
     """Account, kind and signed base units of each posting shown; who made the proof chose which to show."""
+    size: int
+    """Leaves of the log at the checkpoint: its last round is one less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFacts:
+    """What an order's proof shows: that its coldkey signed it, and that a round moved the money."""
+
+    subnet: str
+    """The log's origin."""
+    round: int
+    settled_at: int
+    """Unix time in seconds."""
+    order: Order
     size: int
     """Leaves of the log at the checkpoint: its last round is one less."""
 
@@ -69,10 +86,7 @@ def prove_payment(ledger: Ledger, number: int, hotkey: str, *, leaves: Sequence[
         LedgerError: the round isn't settled, or has nothing of this hotkey.
     """
     leaves = ledger.leaf_hashes(until=ledger.height) if leaves is None else leaves
-    height = len(leaves) - 1
-    row = next((one for one in ledger.rounds(number) if one.round == number), None)
-    if row is None or number > height:
-        raise LedgerError(f"round {number} isn't settled", remedy=f"name a round from 1 to {height}")
+    placed = _placed(ledger, number, leaves)
     entries, postings = ledger.receipts(number), ledger.postings(number)
     accounts = {f"{PENDING_PREFIX}{hotkey}", f"{PARTICIPANT_PREFIX}{hotkey}"}
     own = [place for place, one in enumerate(entries) if one.hotkey == hotkey]
@@ -85,12 +99,28 @@ def prove_payment(ledger: Ledger, number: int, hotkey: str, *, leaves: Sequence[
         "format": PAYMENT,
         "version": 1,
         "hotkey": hotkey,
-        "checkpoint": ledger.checkpoint_of(height).note,
-        "round": leaf_fields(row),
-        "path": inclusion_proof(leaves, number),
-        "receipt": _part(entries[own[0]], own[0], receipt_hashes) if own else None,
-        "postings": [_part(postings[place], place, posting_hashes) for place in moved],
+        **placed,
+        "receipt": _part(asdict(entries[own[0]]), own[0], receipt_hashes) if own else None,
+        "postings": [_part(asdict(postings[place]), place, posting_hashes) for place in moved],
     }
+
+
+def prove_order(ledger: Ledger, coldkey: str, nonce: int) -> dict[str, Any]:
+    """Return the proof that a coldkey's order of a nonce was settled, for whoever was paid by it.
+
+    Raises:
+        LedgerError: no round has settled one.
+    """
+    found = ledger.find_order(coldkey, nonce)
+    if found is None:
+        message = f"no order {nonce} of coldkey {coldkey[:12]} is settled"
+        raise LedgerError(message, remedy="`subnet ledger orders` shows what became of orders")
+    number, signed = found
+    leaves = ledger.leaf_hashes(until=ledger.height)
+    placed = _placed(ledger, number, leaves)
+    orders = ledger.orders(number)
+    part = _part(signed.to_dict(), orders.index(signed), [leaf_hash(one.leaf) for one in orders])
+    return {"format": ORDER, "version": 1, **placed, "order": part}
 
 
 def prove_growth(ledger: Ledger, earlier: int, later: int | None = None) -> dict[str, Any]:
@@ -112,7 +142,7 @@ def prove_growth(ledger: Ledger, earlier: int, later: int | None = None) -> dict
     return {"format": GROWTH, "version": 1, "earlier": notes[earlier], "later": notes[last], "path": path}
 
 
-def verify_proof(document: object, key: VerifierKey) -> PaymentFacts | GrowthFacts:
+def verify_proof(document: object, key: VerifierKey) -> PaymentFacts | OrderFacts | GrowthFacts:
     """Check a proof with nothing but the validator's key.
 
     Args:
@@ -126,24 +156,33 @@ def verify_proof(document: object, key: VerifierKey) -> PaymentFacts | GrowthFac
         ProofError: it isn't a proof, isn't of this log, or doesn't hold; says which part.
     """
     kind = document.get("format") if isinstance(document, Mapping) else None
-    fields = {PAYMENT: _PAYMENT_FIELDS, GROWTH: _GROWTH_FIELDS}.get(kind if isinstance(kind, str) else "")
+    known = {PAYMENT: _PAYMENT_FIELDS, ORDER: _ORDER_FIELDS, GROWTH: _GROWTH_FIELDS}
+    fields = known.get(kind if isinstance(kind, str) else "")
     if not isinstance(document, Mapping) or set(document) != fields or document["version"] != 1:
         raise ProofError("this isn't a proof of version 1", remedy="give the file that `subnet ledger prove` wrote")
-    return _payment(document, key) if kind == PAYMENT else _growth(document, key)
+    if kind == PAYMENT:
+        return _payment(document, key)
+    return _order(document, key) if kind == ORDER else _growth(document, key)
 
 
-def _part(entry: Any, place: int, hashes: list[str]) -> dict[str, Any]:
-    """Return a receipt entry or posting with its place in its round's tree."""
-    return {"entry": asdict(entry), "index": place, "size": len(hashes), "path": inclusion_proof(hashes, place)}
+def _placed(ledger: Ledger, number: int, leaves: Sequence[str]) -> dict[str, Any]:
+    """Return a round's leaf, and what shows that it is in the log of the checkpoint that these leaves end with."""
+    height = len(leaves) - 1
+    row = next((one for one in ledger.rounds(number) if one.round == number), None)
+    if row is None or number > height:
+        raise LedgerError(f"round {number} isn't settled", remedy=f"name a round from 1 to {height}")
+    note = ledger.checkpoint_of(height).note
+    return {"checkpoint": note, "round": leaf_fields(row), "path": inclusion_proof(leaves, number)}
+
+
+def _part(entry: Mapping[str, Any], place: int, hashes: list[str]) -> dict[str, Any]:
+    """Return a receipt entry, posting or order with its place in its round's tree."""
+    return {"entry": dict(entry), "index": place, "size": len(hashes), "path": inclusion_proof(hashes, place)}
 
 
 def _payment(document: Mapping[str, Any], key: VerifierKey) -> PaymentFacts:
-    tree = TreeHead.open(_text(document["checkpoint"]), key)
-    row, hotkey = document["round"], document["hotkey"]
-    number = row.get("round") if isinstance(row, Mapping) else None
-    if not isinstance(number, int) or not _is_in(row, number, tree.size, document["path"], tree.root):
-        raise ProofError("the round isn't in the log of this checkpoint", remedy="distrust this proof")
-    receipt = document["receipt"]
+    tree, row = _round(document, key)
+    hotkey, receipt = document["hotkey"], document["receipt"]
     entry = _entry(receipt, row["receipts_root"], "receipt") if receipt is not None else {}
     postings = document["postings"] if isinstance(document["postings"], list) else [None]
     moved = [_entry(one, row["postings_root"], "posting") for one in postings]
@@ -153,7 +192,7 @@ def _payment(document: Mapping[str, Any], key: VerifierKey) -> PaymentFacts:
     return PaymentFacts(
         subnet=tree.origin,
         hotkey=str(hotkey),
-        round=number,
+        round=row["round"],
         settled_at=row["settled_at"],
         status=entry.get("status", ""),
         score=entry.get("score", 0),
@@ -161,6 +200,29 @@ def _payment(document: Mapping[str, Any], key: VerifierKey) -> PaymentFacts:
         movements=tuple((one["account"], one["kind"], one["amount"]) for one in moved),
         size=tree.size,
     )
+
+
+def _order(document: Mapping[str, Any], key: VerifierKey) -> OrderFacts:
+    tree, row = _round(document, key)
+    entry = _entry(document["order"], row.get("orders_root", ""), "order")
+    try:
+        signed = SignedOrder.from_dict(entry)
+    except LedgerError as error:
+        raise ProofError(f"the proof shows no order: {error.message}", remedy="distrust it") from error
+    if not signed.is_signed:
+        raise ProofError("its coldkey hasn't signed the order", remedy="distrust the validator that settled it")
+    settled_at: int = row["settled_at"]
+    return OrderFacts(subnet=tree.origin, round=row["round"], settled_at=settled_at, order=signed.order, size=tree.size)
+
+
+def _round(document: Mapping[str, Any], key: VerifierKey) -> tuple[TreeHead, Mapping[str, Any]]:
+    """Return the log's checkpoint and a round's leaf, once that is shown to be in it."""
+    tree = TreeHead.open(_text(document["checkpoint"]), key)
+    row = document["round"]
+    number = row.get("round") if isinstance(row, Mapping) else None
+    if not isinstance(number, int) or not _is_in(row, number, tree.size, document["path"], tree.root):
+        raise ProofError("the round isn't in the log of this checkpoint", remedy="distrust this proof")
+    return tree, row
 
 
 def _growth(document: Mapping[str, Any], key: VerifierKey) -> GrowthFacts:
@@ -178,7 +240,7 @@ def _growth(document: Mapping[str, Any], key: VerifierKey) -> GrowthFacts:
 
 
 def _entry(part: object, root: str, what: str) -> Mapping[str, Any]:
-    """Return a receipt entry or posting once it is shown to be in its round's tree."""
+    """Return a receipt entry, posting or order once it is shown to be in its round's tree."""
     whole = isinstance(part, Mapping) and set(part) == {"entry", "index", "size", "path"}
     entry = part["entry"] if isinstance(part, Mapping) and whole else None
     if not isinstance(part, Mapping) or not isinstance(entry, Mapping):

@@ -13,6 +13,8 @@ from tokenomics.errors import LedgerError
 from tokenomics.ledger.checkpoint import Checkpoint
 from tokenomics.ledger.connection import transaction
 from tokenomics.ledger.log import genesis_leaf, origin_of, round_leaf
+from tokenomics.ledger.order import SignedOrder
+from tokenomics.ledger.order_rows import find_order, read_book, read_ordered, read_orders
 from tokenomics.ledger.planning import Tip, genesis_tip, round_content
 from tokenomics.ledger.records import Posting, ReceiptEntry, RoundRow
 from tokenomics.ledger.rows import (
@@ -31,6 +33,7 @@ from tokenomics.ledger.rows import (
     read_voiding,
     tip_of,
 )
+from tokenomics.ledger.spending import Book
 from tokenomics.ledger.vesting import Earnings, Payout, Pending, payout
 from tokenomics.merkle import leaf_hash
 from tokenomics.note import TreeHead, VerifierKey
@@ -127,6 +130,31 @@ class Reader:
         with transaction(self._engine, self.path) as connection:
             return read_postings(connection, round)
 
+    def orders(self, round: int) -> list[SignedOrder]:  # noqa: A002 - the field's term
+        """Return a round's orders in the order in which they moved money; none for one that isn't settled."""
+        with transaction(self._engine, self.path) as connection:
+            return read_orders(connection, self.genesis, round)
+
+    def ordered(self, account: str, *, until: int) -> dict[int, list[SignedOrder]]:
+        """Return the orders up to round `until` that an account paid or received by, by round and in their order."""
+        with transaction(self._engine, self.path) as connection:
+            return read_ordered(connection, self.genesis, account, until)
+
+    def find_order(self, coldkey: str, nonce: int) -> tuple[int, SignedOrder] | None:
+        """Return a coldkey's order of a nonce, with the round that settled it; None where none has."""
+        with transaction(self._engine, self.path) as connection:
+            return find_order(connection, self.genesis, coldkey, nonce)
+
+    def round_of(self, signed: SignedOrder) -> int | None:
+        """Return the round that settled an order, whatever title it came with; None where none has."""
+        found = self.find_order(*signed.place)
+        return found[0] if found is not None and found[1].order == signed.order else None
+
+    def book(self) -> Book:
+        """Return what orders are judged by, as it is now: `spending.refusal` says whether one would apply."""
+        with transaction(self._engine, self.path) as connection:
+            return read_book(connection, until=read_tip(connection, self.genesis).round)
+
     def balances(self) -> dict[str, int]:
         """Return each account's balance in base units, by account. They sum to zero: issuance is minus the supply."""
         with transaction(self._engine, self.path) as connection:
@@ -183,7 +211,8 @@ class Reader:
         first = {"genesis": self.genesis.to_dict(), "head": self._row.head, "signature": self._row.signature}
         yield canonical_json(first) + b"\n"
         for row in self.rounds():
-            content = round_content(row, self.receipts(row.round), self.postings(row.round))
+            orders = self.orders(row.round) if row.orders_root else []
+            content = round_content(row, self.receipts(row.round), self.postings(row.round), orders)
             sealed = {"head": row.head, "log_root": row.log_root, "signature": row.signature}
             yield canonical_json({**content, **sealed}) + b"\n"
 

@@ -9,6 +9,7 @@ from tokenomics._checks import check_hex, check_integer, check_text
 from tokenomics.amount import Token
 from tokenomics.emission import HeightSchedule, Schedule, SupplySchedule, schedule_from_dict, schedule_to_dict
 from tokenomics.errors import AmountError, LedgerError
+from tokenomics.ledger.order import MAX_ORDERS, SignedOrder
 from tokenomics.split import Shares
 
 Status = Literal["accepted", "rejected", "missing"]
@@ -184,6 +185,7 @@ class Settlement:
         entries: one for each participant, in any order; each hotkey once.
         unpaid_score: score above somebody's cap, whose part isn't minted; 0 or more.
         pays: False where the round's model was refused: then nothing is minted.
+        orders: what coldkeys want moved, at most `MAX_ORDERS`, in any order; those that don't apply are left out.
 
     Raises:
         LedgerError: a field is out of range, or a hotkey is there twice.
@@ -197,9 +199,13 @@ class Settlement:
     entries: tuple[ReceiptEntry, ...]
     unpaid_score: int
     pays: bool
+    orders: tuple[SignedOrder, ...] = ()
 
     def __post_init__(self) -> None:
         check_integer("round", self.round, minimum=1, error=LedgerError)
+        if len(self.orders) > MAX_ORDERS:
+            message = f"round {self.round} has {len(self.orders)} orders, more than {MAX_ORDERS}"
+            raise LedgerError(message, remedy="leave some for the next round")
         for name in ("base_hash", "model_hash", "record_hash"):
             check_hex(name, getattr(self, name), error=LedgerError)
         for name in ("settled_at", "unpaid_score"):
@@ -224,9 +230,9 @@ class Posting:
     position: int
     """0, 1, ... within the round."""
     account: str
-    """`issuance`, `owner:ID`, `validator:HOTKEY`, `pending:HOTKEY`, `participant:HOTKEY` or `burn`."""
+    """See `tokenomics.ledger.accounts`."""
     kind: str
-    """What it is for: `emission`, `release` of what was pending, or `void`."""
+    """What it is for: `emission`, `release` of what was pending, `void`, or the kind of an order."""
     amount: int
     """Base units."""
 
@@ -282,6 +288,8 @@ class RoundRow:
     """Merkle root (RFC 6962) of the canonical receipt entries, by hotkey."""
     postings_root: str
     """Merkle root of the canonical postings, by position."""
+    orders_root: str
+    """Merkle root of the canonical signed orders, by coldkey and nonce; empty where there are none."""
     head: str
     """Hash of all of the above, the receipts, the postings and the head before."""
     log_root: str
@@ -294,5 +302,13 @@ class RoundRow:
             check_integer(name, getattr(self, name), error=LedgerError)
         for name in ("base_hash", "model_hash", "record_hash", "receipts_root", "postings_root", "head", "log_root"):
             check_hex(name, getattr(self, name), error=LedgerError)
+        if self.orders_root != "":
+            check_hex("orders_root", self.orders_root, error=LedgerError)
         if not isinstance(self.pays, bool):
             raise LedgerError(f"pays is {self.pays!r:.80}, neither True nor False", remedy="restore the ledger")
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What the chain hashes of the row: all but head, log root and signature; no root of orders without any."""
+        left_out = {"head", "log_root", "signature"} | (set() if self.orders_root else {"orders_root"})
+        return {name: value for name, value in asdict(self).items() if name not in left_out}

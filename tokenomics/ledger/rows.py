@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, cast, exists, func, insert, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, cast, exists, func, insert, literal_column, select
 
 from tokenomics.errors import LedgerCorruptError
 from tokenomics.ledger import schema
+from tokenomics.ledger.order import ORDER_KINDS
+from tokenomics.ledger.order_rows import order_values
 from tokenomics.ledger.planning import SealedRound, Tip, genesis_tip
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow
 from tokenomics.ledger.vesting import (
@@ -172,10 +174,11 @@ def _later(first: int, last: int, struck: Collection[str] | None) -> list[Column
     within = table.c.round.between(first, last)
     if struck is None:
         return [within & (table.c.kind != "release")]
-    # with all columns of the index on round, account and kind given, SQLite goes by that one
-    burns = exists().where(table.c.round == schema.rounds.c.round, table.c.account == BURN, table.c.kind == "void")
+    # with all columns of the index on round, account and kind given, the kind written out, SQLite goes by that one
+    is_void = table.c.kind == literal_column("'void'")
+    burns = exists().where(table.c.round == schema.rounds.c.round, table.c.account == BURN, is_void)
     burning = select(schema.rounds.c.round).where(schema.rounds.c.round.between(first, last), burns)
-    voided = table.c.round.in_(burning) & (table.c.kind == "void")
+    voided = table.c.round.in_(burning) & is_void
     accounts = [f"{PENDING_PREFIX}{hotkey}" for hotkey in struck]
     return [voided, within & table.c.account.in_(accounts)] if accounts else [voided]
 
@@ -189,11 +192,12 @@ def read_earnings(connection: Connection, height: int) -> dict[str, Earnings]:
         query = query.where(table.c.round <= height, _has_prefix(table, prefix))
         for account, kind, amount in connection.execute(query.group_by(table.c.account, table.c.kind)):
             found = sums.setdefault(account.removeprefix(prefix), Counter())
-            found["vested" if prefix == PARTICIPANT_PREFIX else "pending"] += amount
+            own = "moved" if kind in ORDER_KINDS else "vested"
+            found[own if prefix == PARTICIPANT_PREFIX else "pending"] += amount
             if kind == "void":
                 found["voided"] -= amount
     return {
-        hotkey: Earnings(vested=found["vested"], pending=found["pending"], voided=found["voided"])
+        hotkey: Earnings(vested=found["vested"], pending=found["pending"], voided=found["voided"], moved=found["moved"])
         for hotkey, found in sorted(sums.items())
     }
 
@@ -245,7 +249,7 @@ def read_orphans(connection: Connection, table: Table) -> list[int]:
 
 
 def write_round(connection: Connection, sealed: SealedRound) -> None:
-    """Write a round: receipts, then the postings that they justify, then the row that seals both."""
+    """Write a round: receipts and orders, then the postings that they justify, then the row that seals all."""
     number = sealed.row.round
     receipts = [
         value
@@ -257,7 +261,10 @@ def write_round(connection: Connection, sealed: SealedRound) -> None:
         for position, (account, kind, amount) in enumerate(sealed.movements)
         for value in (number, position, account, kind, amount)
     ]
+    orders = [value for position, one in enumerate(sealed.orders) for value in order_values(number, position, one)]
     _insert_all(connection, schema.receipts, receipts)
+    if orders:
+        _insert_all(connection, schema.orders, orders)
     _insert_all(connection, schema.postings, postings)
     row = {column.name: getattr(sealed.row, column.name) for column in schema.rounds.columns}
     connection.execute(insert(schema.rounds), row | {"pays": int(sealed.row.pays)})

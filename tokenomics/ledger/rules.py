@@ -28,6 +28,11 @@ _NOT_STRUCK: Final = (
     f"NOT (NEW.account = 'burn' AND NEW.amount > 0 OR {_IS_PENDING} AND NEW.amount < 0"
     f" AND EXISTS (SELECT 1 FROM receipts WHERE round = NEW.round AND hotkey = {_HOTKEY} AND struck = 1))"
 )
+_UNORDERED: Final = (
+    "NOT EXISTS (SELECT 1 FROM orders WHERE round = NEW.round AND kind = NEW.kind AND"
+    " (source = NEW.account AND amount = -NEW.amount OR destination = NEW.account AND amount = NEW.amount))"
+)
+_OUT_OF_TURN: Final = "NEW.nonce <> (SELECT coalesce(max(nonce), 0) + 1 FROM orders WHERE coldkey = NEW.coldkey)"
 _SEALED: Final = "EXISTS (SELECT 1 FROM rounds WHERE round = NEW.round)"
 _OUT_OF_ORDER: Final = "NEW.round <> (SELECT coalesce(max(round), 0) + 1 FROM rounds)"
 
@@ -38,24 +43,28 @@ class _Rule(NamedTuple):
     broken: str
     """Condition on which a row, `NEW`, is refused; SQLite's SQL, of which PostgreSQL's differs by one function."""
     message: str
-    kind: str = ""
-    """The postings that it is about; all rows where empty."""
+    kinds: tuple[str, ...] = ()
+    """The kinds of postings that it is about; all rows where empty."""
 
     @property
     def is_about(self) -> str:
-        return f"NEW.kind = '{self.kind}'"
+        return " OR ".join(f"NEW.kind = '{kind}'" for kind in self.kinds)
 
 
-_TABLES: Final = ("genesis", "rounds", "receipts", "postings")
+_TABLES: Final = ("genesis", "rounds", "receipts", "orders", "postings")
+_ORDERED: Final = ("transfer", "stake", "unstake", "burn")
 _INSERT_RULES: Final = (
     _Rule("genesis", "genesis_once", "EXISTS (SELECT 1 FROM genesis)", "a ledger has one genesis"),
     _Rule("rounds", "rounds_in_order", _OUT_OF_ORDER, "rounds are settled in order"),
     _Rule("rounds", "rounds_balanced", _UNBALANCED, "postings sum to zero and to what is minted"),
     _Rule("receipts", "receipts_sealed", _SEALED, "a settled round is sealed"),
+    _Rule("orders", "orders_sealed", _SEALED, "a settled round is sealed"),
+    _Rule("orders", "orders_in_turn", _OUT_OF_TURN, "orders of a coldkey follow its nonces"),
     _Rule("postings", "postings_sealed", _SEALED, "a settled round is sealed"),
-    _Rule("postings", "postings_earned", _UNEARNED, "nobody is paid without an accepted receipt", "emission"),
-    _Rule("postings", "postings_released", _NOT_PENDING, "what is released was pending", "release"),
-    _Rule("postings", "postings_voided", _NOT_STRUCK, "pay is voided by a strike", "void"),
+    _Rule("postings", "postings_earned", _UNEARNED, "nobody is paid without an accepted receipt", ("emission",)),
+    _Rule("postings", "postings_released", _NOT_PENDING, "what is released was pending", ("release",)),
+    _Rule("postings", "postings_voided", _NOT_STRUCK, "pay is voided by a strike", ("void",)),
+    _Rule("postings", "postings_ordered", _UNORDERED, "money moves by an order of its owner", _ORDERED),
 )
 
 
@@ -66,7 +75,7 @@ def _sqlite(name: str, when: str, message: str) -> str:
 SQLITE_TRIGGERS: Final = {
     rule.name: _sqlite(
         rule.name,
-        f"INSERT ON {rule.table} WHEN {f'{rule.is_about} AND ' if rule.kind else ''}{rule.broken}",
+        f"INSERT ON {rule.table} WHEN {f'({rule.is_about}) AND ' if rule.kinds else ''}{rule.broken}",
         rule.message,
     )
     for rule in _INSERT_RULES
@@ -89,7 +98,7 @@ def _check(rule: _Rule) -> str:
         f"    RAISE EXCEPTION '{rule.message}' USING ERRCODE = 'integrity_constraint_violation';\n  END IF;\n"
     )
     # apart, since a condition without a query is decided without one: a third of the time of a round
-    return f"  IF {rule.is_about} THEN\n{check}  END IF;\n" if rule.kind else check
+    return f"  IF {rule.is_about} THEN\n{check}  END IF;\n" if rule.kinds else check
 
 
 POSTGRES_FUNCTIONS: Final = {

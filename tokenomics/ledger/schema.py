@@ -7,14 +7,16 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The newest of `migrations`: what a ledger must be at to be opened."""
 
 metadata: Final = MetaData()
@@ -28,8 +30,11 @@ def _integer(name: str, *, primary_key: bool = False) -> Column[int]:
     return Column(name, INTEGER, nullable=False, primary_key=primary_key, autoincrement=False)
 
 
-def _text(name: str, *, primary_key: bool = False) -> Column[str]:
-    return Column(name, TEXT, nullable=False, primary_key=primary_key)
+def _text(name: str, *, primary_key: bool = False, default: str | None = None) -> Column[str]:
+    """A column of text, with a default (in SQL) only where rows were there before it."""
+    return Column(
+        name, TEXT, nullable=False, primary_key=primary_key, server_default=None if default is None else text(default)
+    )
 
 
 def _round() -> Column[int]:
@@ -69,6 +74,7 @@ rounds: Final = Table(
     _text("head"),
     _text("log_root"),
     _text("signature"),
+    _text("orders_root", default="''"),
     CheckConstraint("round >= 1 AND pays IN (0, 1)"),
     CheckConstraint("minted >= 0 AND unminted >= 0 AND minted + unminted = emission AND supply >= minted"),
     sqlite_strict=True,
@@ -98,9 +104,44 @@ postings: Final = Table(
     _text("account"),
     _text("kind"),
     _integer("amount"),
-    UniqueConstraint("round", "account", "kind"),
-    CheckConstraint("kind IN ('emission', 'release', 'void')"),
+    CheckConstraint("kind IN ('emission', 'release', 'void', 'transfer', 'stake', 'unstake', 'burn')"),
     CheckConstraint("amount <> 0"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+# OR and not IN: only so does SQLite see that a search may use the index, which has to have the kind written out as
+# `kind = 'void'`, not bound as `kind = ?`
+_IS_PAY: Final = text("kind = 'emission' OR kind = 'release' OR kind = 'void'")
+Index(
+    "postings_once",
+    postings.c.round,
+    postings.c.account,
+    postings.c.kind,
+    unique=True,
+    sqlite_where=_IS_PAY,
+    postgresql_where=_IS_PAY,
+)
+"""One payment for each round, account and kind; orders may move an account's money as often as they like."""
+
+orders: Final = Table(
+    "orders",
+    metadata,
+    _round(),
+    _integer("position", primary_key=True),
+    _text("kind"),
+    _text("coldkey"),
+    _text("source"),
+    _text("destination"),
+    _integer("amount"),
+    _integer("nonce"),
+    _integer("expires"),
+    _text("signature"),
+    _text("title"),
+    _text("title_signature"),
+    UniqueConstraint("coldkey", "nonce"),
+    CheckConstraint("kind IN ('transfer', 'stake', 'unstake', 'burn')"),
+    CheckConstraint("amount > 0 AND nonce > 0 AND expires >= round AND source <> destination"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )

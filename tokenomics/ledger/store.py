@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
@@ -16,6 +16,7 @@ from tokenomics.ledger import creation, migrate
 from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path, read_checkpoint, write_checkpoint
 from tokenomics.ledger.connection import open_engine, transaction
 from tokenomics.ledger.log import Log, genesis_leaf, origin_of, round_leaf
+from tokenomics.ledger.order_rows import read_book
 from tokenomics.ledger.place import ServerPlace, ledger_exists, url_path
 from tokenomics.ledger.planning import SealedRound, Tip, check_follows, genesis_tip, seal
 from tokenomics.ledger.reader import Reader
@@ -30,6 +31,7 @@ from tokenomics.ledger.rows import (
     tip_of,
     write_round,
 )
+from tokenomics.ledger.spending import Book, Refusal
 from tokenomics.note import TreeHead
 
 _MAX_ATTEMPTS: Final = 4
@@ -48,6 +50,7 @@ class Ledger(Reader):
         self._read_only = read_only
         self._checkpoint_due = False
         self._log = Log([genesis_leaf(self.genesis)])
+        self._book, self._booked = Book(), 0
 
     @classmethod
     def create(cls, path: Path, genesis: Genesis, signer: Keypair, *, url: str | None = None) -> Self:
@@ -105,12 +108,19 @@ class Ledger(Reader):
             raise
         return ledger
 
-    def settle(self, settlement: Settlement, signer: Keypair) -> Checkpoint:
+    def settle(
+        self,
+        settlement: Settlement,
+        signer: Keypair,
+        *,
+        on_refused: Callable[[Refusal], None] = lambda _refusal: None,
+    ) -> Checkpoint:
         """Settle a round: compute what it pays from genesis and scores, and write all of it or nothing.
 
         Args:
             settlement: the round that follows the last one.
             signer: the genesis's validator.
+            on_refused: told, once the round is settled, of each of its orders that was left out.
 
         Returns:
             The round's checkpoint, which is also in the file beside the ledger.
@@ -119,7 +129,8 @@ class Ledger(Reader):
             LedgerConflictError: the round is settled already, maybe by another validator just now, or would leave a
                 gap.
             LedgerError: it starts from another model, somebody else signs, or the ledger can't be written to. Only
-                where the message says "is settled" was the round written, and its checkpoint file was not; where it
+                where the message says that this round "is settled" was it written, and its checkpoint file was not;
+                where it says so of the round before, that file is still due, and this round wasn't written; where it
                 says that the server went away, the round may have been.
         """
         if self._read_only:
@@ -127,29 +138,32 @@ class Ledger(Reader):
         _check_signer(self.genesis, signer)
         if self._checkpoint_due:
             write_checkpoint(self.path, self.checkpoint)
-        checkpoint = self._write(settlement, signer)
+        checkpoint, refused = self._write(settlement, signer)
         self._checkpoint_due = True
         write_checkpoint(self.path, checkpoint)
         self._checkpoint_due = False
+        for refusal in refused:
+            on_refused(refusal)
         return checkpoint
 
-    def _write(self, settlement: Settlement, signer: Keypair) -> Checkpoint:
+    def _write(self, settlement: Settlement, signer: Keypair) -> tuple[Checkpoint, tuple[Refusal, ...]]:
         """Write a round. Whoever lost a race looks again, and is then told by `check_follows` what was settled."""
         for _ in range(_MAX_ATTEMPTS - 1):
             with contextlib.suppress(LedgerRaceError):
                 return self._write_once(settlement, signer)
         return self._write_once(settlement, signer)
 
-    def _write_once(self, settlement: Settlement, signer: Keypair) -> Checkpoint:
+    def _write_once(self, settlement: Settlement, signer: Keypair) -> tuple[Checkpoint, tuple[Refusal, ...]]:
         with transaction(self._engine, self.path, writes=True) as connection:
             tip = read_tip(connection, self.genesis)
             check_follows(tip, settlement)
             struck = {entry.hotkey for entry in settlement.entries if entry.struck}
             pending = read_pending(connection, self.genesis, tip.round, struck=struck)
-            sealed = seal(self.genesis, tip, settlement, pending, self._log_up_to(connection, tip))
+            book = self._book_up_to(connection, tip) if settlement.orders else None
+            sealed = seal(self.genesis, tip, settlement, pending, self._log_up_to(connection, tip), book)
             checkpoint = Checkpoint.sign(self._tree(settlement.round, sealed.row.log_root), signer)
             write_round(connection, replace(sealed, row=replace(sealed.row, signature=checkpoint.signature)))
-        return checkpoint
+        return checkpoint, sealed.refused
 
     def _log_up_to(self, connection: Connection, tip: Tip) -> Log:
         """Return the log that ends at the tip: the one known from before, grown by the rounds that came since."""
@@ -162,6 +176,14 @@ class Ledger(Reader):
             message = f"ledger {self.path}: the log of its rounds isn't what round {tip.round} says"
             raise LedgerCorruptError(message, remedy="restore it from a backup; `verify_ledger` says more")
         return self._log
+
+    def _book_up_to(self, connection: Connection, tip: Tip) -> Book:
+        """Return what orders are judged by at the tip: what is known from before, grown by the rounds since."""
+        if self._booked > tip.round:  # only where the file was put back to an earlier state meanwhile
+            self._book, self._booked = Book(), 0
+        self._book.grow(read_book(connection, since=self._booked, until=tip.round))
+        self._booked = tip.round
+        return self._book
 
     def _meet(self, checkpoint: Checkpoint | None) -> None:
         """Compare with the checkpoint file, and bring that up to date where it may lag."""
@@ -205,6 +227,7 @@ def copy_ledger(path: Path, to: Path) -> Checkpoint:
                 row=row,
                 receipts=tuple(source.receipts(row.round)),
                 movements=tuple((one.account, one.kind, one.amount) for one in source.postings(row.round)),
+                orders=tuple(source.orders(row.round)),
             )
             for row in itertools.islice(source.rounds(), last.round)
         )

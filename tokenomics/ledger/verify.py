@@ -15,11 +15,14 @@ from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path, read_check
 from tokenomics.ledger.connection import open_engine, transaction
 from tokenomics.ledger.integrity import schema_problems
 from tokenomics.ledger.log import Log, genesis_leaf, origin_of, round_leaf
+from tokenomics.ledger.order import ORDER_KINDS, SignedOrder
+from tokenomics.ledger.order_rows import read_book, read_orders
 from tokenomics.ledger.place import ledger_exists
 from tokenomics.ledger.planning import Tip, check_follows, genesis_tip, head_of, invariant_problems, seal
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow, Settlement
 from tokenomics.ledger.rows import (
     PAGE_SIZE,
+    PostingRow,
     postings_of,
     read_genesis,
     read_orphans,
@@ -28,6 +31,7 @@ from tokenomics.ledger.rows import (
     read_rounds,
     tip_of,
 )
+from tokenomics.ledger.spending import Book
 from tokenomics.ledger.vesting import NOTHING_PENDING, Pending
 from tokenomics.note import TreeHead
 
@@ -89,6 +93,8 @@ class _Check:
     """Whether a round's root was another already: all later ones are then too, and only the first is told."""
     pending: Pending = NOTHING_PENDING
     """As it should be after the last round read: so a wrong posting is named in its own round only."""
+    book: Book | None = None
+    """What orders are judged by, as recorded up to the last round read; None before the first round with any."""
 
     @contextlib.contextmanager
     def noting(self, where: str) -> Iterator[None]:
@@ -158,6 +164,9 @@ class _Check:
         log, self.log = self.log, self.log.then(round_leaf(row))
         receipts = read_receipts(connection, row.round)
         posted = read_posting_rows(connection, row.round)
+        orders = read_orders(connection, genesis, row.round)
+        if orders and self.book is None:
+            self.book = read_book(connection, until=tip.round)
         self._check_signature(genesis, row.round, row.log_root, row.signature)
         settlement = Settlement(
             round=row.round,
@@ -168,37 +177,56 @@ class _Check:
             entries=tuple(receipts),
             unpaid_score=row.unpaid_score,
             pays=row.pays,
+            orders=tuple(orders),
         )
         with self.noting(where):
             check_follows(tip, settlement)
         try:
-            sealed = seal(genesis, tip, settlement, self.pending, log)
+            sealed = seal(genesis, tip, settlement, self.pending, log, self.book)
         except TokenomicsError:
-            self._check_hashes(genesis, tip, row, receipts, postings_of(posted))
+            self._check_hashes(genesis, tip, row, receipts, postings_of(posted), orders)
             raise
+        finally:
+            self._enter(posted, orders)
         self.pending = self.pending.after(row.round, sealed.movements, vesting=genesis.vesting)
         if (
             row == replace(sealed.row, signature=row.signature)
             and tuple(receipts) == sealed.receipts
+            and tuple(orders) == sealed.orders
             and posted == [(position, *moved) for position, moved in enumerate(sealed.movements)]
         ):
-            return  # row, receipts and postings are those that genesis, scores and the rounds before give
+            return  # row, receipts and postings are those that genesis, scores, orders and the rounds before give
         postings = postings_of(posted)
-        self._check_hashes(genesis, tip, row, receipts, postings)
-        for name in ("era", "emission", "minted", "unminted", "supply", "receipts_root", "postings_root"):
+        self._check_hashes(genesis, tip, row, receipts, postings, orders)
+        self.errors += [f"{where}order {_named(one.signed)}: {one.message}" for one in sealed.refused]
+        names = ("era", "emission", "minted", "unminted", "supply", "receipts_root", "postings_root", "orders_root")
+        for name in names:
             recorded, expected = getattr(row, name), getattr(sealed.row, name)
             if recorded != expected:
                 self.errors.append(f"{where}{name} is {recorded}, recomputed {expected}")
         self.errors += [f"{where}{problem}" for problem in _differences(postings, sealed.postings)]
 
+    def _enter(self, posted: list[PostingRow], orders: list[SignedOrder]) -> None:
+        """Keep the book of what is recorded, once there is one."""
+        if self.book is not None:
+            sound = [row for row in posted if isinstance(row[1], str) and isinstance(row[3], int)]
+            self.book.enter(((account, kind, amount) for _, account, kind, amount in sound), orders)
+
     def _check_hashes(
-        self, genesis: Genesis, tip: Tip, row: RoundRow, receipts: list[ReceiptEntry], postings: list[Posting]
+        self,
+        genesis: Genesis,
+        tip: Tip,
+        row: RoundRow,
+        receipts: list[ReceiptEntry],
+        postings: list[Posting],
+        orders: list[SignedOrder],
     ) -> None:
         """Say which rules a round breaks, and which of its hashes aren't those of its content."""
         where = f"round {row.round}: "
         moved = [(posting.account, posting.kind, posting.amount) for posting in postings]
         self.errors += [f"{where}{problem}" for problem in invariant_problems(genesis, row, receipts, moved)]
-        recomputed = head_of(tip.head, row, [one.leaf for one in receipts], [one.leaf for one in postings])
+        leaves = ([one.leaf for one in receipts], [one.leaf for one in postings], [one.leaf for one in orders])
+        recomputed = head_of(tip.head, row, *leaves)
         if row.head != recomputed:
             self._log_error(f"{where}its head is {row.head}, but its content and the head before give {recomputed}")
         elif row.log_root != self.log.root and not self.log_differs:
@@ -213,7 +241,7 @@ class _Check:
                 self._log_error(f"round {number}: the signature isn't the validator's")
 
     def _check_orphans(self, connection: Connection) -> None:
-        for table in (schema.receipts, schema.postings):
+        for table in (schema.receipts, schema.postings, schema.orders):
             numbers = read_orphans(connection, table)
             self.errors += [f"round {n}: {table.name} of a round that was never settled" for n in numbers]
 
@@ -234,15 +262,26 @@ class _Check:
 
 def _differences(recorded: list[Posting], expected: tuple[Posting, ...]) -> list[str]:
     """Say where postings differ from those that genesis and scores give."""
-    found = {(posting.account, posting.kind): posting for posting in recorded}
-    due = {(posting.account, posting.kind): posting for posting in expected}
+    found = {_key(posting): posting for posting in recorded}
+    due = {_key(posting): posting for posting in expected}
     problems = []
-    for account, kind in found.keys() | due.keys():
-        is_posted, is_due = found.get((account, kind)), due.get((account, kind))
+    for key in found.keys() | due.keys():
+        account, kind, _ = key
+        is_posted, is_due = found.get(key), due.get(key)
         if is_posted != is_due:
             posted = f"is paid {_amount(is_posted)}" if kind == "emission" else f"has {_amount(is_posted)} of {kind}"
             problems.append(f"{account} {posted}, due {_amount(is_due)}")
     return sorted(problems)
+
+
+def _key(posting: Posting) -> tuple[str, str, int]:
+    """What tells a posting of a round from the others: orders may move one account's money more than once."""
+    return posting.account, posting.kind, posting.position if posting.kind in ORDER_KINDS else -1
+
+
+def _named(signed: SignedOrder) -> str:
+    coldkey, nonce = signed.place
+    return f"{nonce} of coldkey {coldkey[:12]}"
 
 
 def _amount(posting: Posting | None) -> str:

@@ -76,16 +76,23 @@ class Earnings:
     """What came of all that a participant was paid, in base units."""
 
     vested: int
-    """Its own: paid at once, or released."""
+    """Became its own: paid at once, or released."""
     pending: int
     """Not yet released; a strike would void it."""
     voided: int
     """Lost to strikes."""
+    moved: int = 0
+    """What orders brought into its account, less what they took out; part of none of the others."""
 
     @property
     def paid(self) -> int:
-        """All that rounds have paid it: the three together."""
+        """All that rounds have paid it: vested, pending and voided together."""
         return self.vested + self.pending + self.voided
+
+    @property
+    def balance(self) -> int:
+        """What is in its account now, to be spent."""
+        return self.vested + self.moved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from tokenomics.errors import StatementError
-from tokenomics.statement.lines import Line
+from tokenomics.statement.lines import MOVED, Line
 from tokenomics.statement.period import utc
 from tokenomics.statement.statement import Statement
 
@@ -82,16 +82,23 @@ def _transaction(statement: Statement, line: Line, accounts: dict[str, str], com
         accounts["pay"]: -line.amount if line.kind == "credit" else 0,
         accounts["voided"]: line.amount if line.kind == "void" else 0,
     }
+    if line.kind in MOVED:
+        moved[accounts["burned" if line.kind == "burned" else "moved"]] = -line.vested
     words = {
         "credit": f"Pay of round {line.round}",
         "release": f"Pay of round {line.earned_in}, released",
         "void": "Pending pay, voided by a strike",
+        "received": f"Received from {line.counterparty}",
+        "sent": f"Sent to {line.counterparty}",
+        "staked": f"Staked to {line.counterparty}",
+        "burned": "Burned",
     }
+    document = "order" if line.kind in MOVED else "receipt"
     lines = [
         f"{_day(line.settled_at)} * {_text(statement.subnet)} {_text(words[line.kind])}",
         f'  settled: "{utc(line.settled_at)}"',
         f'  round: "{line.round}"',
-        f'  receipt: "{line.receipt_hash}"',
+        f'  {document}: "{line.receipt_hash}"',
         *(f"  {account}  {statement.decimal(units)} {commodity}" for account, units in moved.items() if units),
     ]
     return "\n".join(lines)
@@ -100,12 +107,18 @@ def _transaction(statement: Statement, line: Line, accounts: dict[str, str], com
 def _accounts(statement: Statement) -> dict[str, str]:
     name = re.sub(r"[^A-Za-z0-9]+", "-", statement.subnet).strip("-") or "Subnet"
     whose = f"Subnet-{name}:Hotkey-{statement.hotkey[:12]}"
-    return {
+    accounts = {
         "vested": f"Assets:{whose}:Vested",
         "pending": f"Assets:{whose}:Pending",
         "pay": f"Income:{whose}:Pay",
         "voided": f"Expenses:{whose}:Voided",
     }
+    kinds = {line.kind for line in statement.lines}
+    if kinds & {"received", "sent", "staked"}:
+        accounts["moved"] = f"Equity:{whose}:Moved"
+    if "burned" in kinds:
+        accounts["burned"] = f"Expenses:{whose}:Burned"
+    return accounts
 
 
 def _commodity(statement: Statement) -> str:

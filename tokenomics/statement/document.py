@@ -41,6 +41,7 @@ def to_json(statement: Statement, proofs: Mapping[int, Mapping[str, Any]]) -> st
                 "amount": statement.decimal(line.amount),
                 "earned_in": line.earned_in,
                 "receipt_hash": line.receipt_hash,
+                **({"counterparty": line.counterparty} if line.counterparty else {}),
                 "after": _balance(statement, balance),
             }
             for line, balance in zip(statement.lines, statement.balances, strict=True)

@@ -23,7 +23,7 @@ from reportlab.platypus import (
     TableStyle,
 )
 
-from tokenomics.statement.lines import Balance
+from tokenomics.statement.lines import MOVED, Balance
 from tokenomics.statement.period import utc
 from tokenomics.statement.statement import Statement
 
@@ -123,6 +123,7 @@ def _balances(statement: Statement) -> Table:
         row("Credited by rounds", Balance(vested=credited) if at_once else Balance(pending=credited)),
         row("Released", Balance(vested=released, pending=-released)),
         row("Voided by strikes", Balance(pending=-voided)),
+        *(row(kind.capitalize(), Balance(vested=moved)) for kind, moved in _moved(statement).items()),
         row("Closing balance", statement.closing),
     ]
     table = Table(rows, colWidths=[130, 110, 110], hAlign="LEFT")
@@ -140,6 +141,12 @@ def _balances(statement: Statement) -> Table:
         )
     )
     return table
+
+
+def _moved(statement: Statement) -> dict[str, int]:
+    """Return what the orders of each kind changed, without the kinds that there are none of."""
+    kinds = dict.fromkeys(line.kind for line in statement.lines if line.kind in MOVED)
+    return {kind: sum(line.vested for line in statement.lines if line.kind == kind) for kind in kinds}
 
 
 def _movements(statement: Statement) -> LongTable:
@@ -177,7 +184,8 @@ def _proof(statement: Statement) -> list[Flowable]:
     command = f"subnet ledger prove RUN ROUND {statement.hotkey[:12]} > proof.json"
     return [
         _words(
-            f"{vests}A credit's and a release's receipt is that of the round which paid, a void's that of the strike."
+            f"{vests}A credit's and a release's receipt is that of the round which paid, a void's that of the strike"
+            + (", and of what was moved it is the signed order." if _moved(statement) else ".")
         ),
         _words(
             "Every round is a leaf of the validator's log, at the index of its number. Ask the validator, or whoever "

@@ -8,6 +8,7 @@ from typing import Any
 from tokenomics.amount import Amount, Token
 from tokenomics.errors import LedgerCorruptError, StatementError
 from tokenomics.ledger import Ledger, prove_payment
+from tokenomics.ledger.vesting import PARTICIPANT_PREFIX
 from tokenomics.note import TreeHead
 from tokenomics.statement.lines import Balance, Line, lines_of
 from tokenomics.statement.period import find_period
@@ -96,6 +97,7 @@ def read_statement(ledger: Ledger, hotkey: str, *, start: str = "", end: str = "
         settled_at={row.round: row.settled_at for row in rows},
         receipt_hashes={number: entry.receipt_hash for number, entry in entries.items()},
         vesting=ledger.genesis.vesting,
+        ordered=ledger.ordered(f"{PARTICIPANT_PREFIX}{hotkey}", until=period.last),
     )
     opening, closing = (_balance(ledger, hotkey, until=number) for number in (period.first - 1, period.last))
     return Statement(
@@ -129,4 +131,4 @@ def proofs_of(ledger: Ledger, statement: Statement) -> dict[int, dict[str, Any]]
 
 def _balance(ledger: Ledger, hotkey: str, *, until: int) -> Balance:
     found = ledger.earnings(until=until).get(hotkey)
-    return Balance() if found is None else Balance(vested=found.vested, pending=found.pending)
+    return Balance() if found is None else Balance(vested=found.balance, pending=found.pending)

@@ -5,13 +5,14 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from tokenomics.statement.lines import Balance
+from tokenomics.statement.lines import MOVED, Balance
 from tokenomics.statement.period import utc
 from tokenomics.statement.statement import Statement
 
 COLUMNS: Final = (
     *("time", "round", "kind", "amount", "unit", "vested", "pending", "earned_in", "receipt_hash"),
     *("subnet", "hotkey", "log_origin", "log_size", "log_root", "leaf_index", "proof"),
+    "counterparty",
 )
 """`vested` and `pending` are balances after the line; a round's leaf in the log has the round's number."""
 
@@ -38,7 +39,7 @@ def to_csv(statement: Statement, proof_names: dict[int, str] | None = None) -> s
 
     def edge(kind: str, seconds: int, number: int, balance: Balance) -> tuple[str, ...]:
         unit = statement.token.symbol
-        return (utc(seconds), str(number), kind, "", unit, *_both(statement, balance), "", "", *tail, "", "")
+        return (utc(seconds), str(number), kind, "", unit, *_both(statement, balance), "", "", *tail, "", "", "")
 
     rows = [edge("opening", statement.began_at, statement.first, statement.opening)]
     rows += [
@@ -54,6 +55,7 @@ def to_csv(statement: Statement, proof_names: dict[int, str] | None = None) -> s
             *tail,
             str(line.round),
             names.get(line.round, ""),
+            line.counterparty,
         )
         for line, balance in zip(statement.lines, statement.balances, strict=True)
     ]
@@ -63,6 +65,9 @@ def to_csv(statement: Statement, proof_names: dict[int, str] | None = None) -> s
 def to_koinly(statement: Statement) -> str:
     """Return what became the participant's own, as Koinly's universal CSV: a deposit with the tag `Reward` each.
 
+    What orders moved is in it as deposits and withdrawals without a tag: whether they were to oneself, the ledger
+    doesn't know.
+
     Pay that is pending was not received yet, and what a strike voided never was: neither is in it. Pay without vesting
     was received when its round was settled, other pay when it was released. There is no price in it, nor a fee.
 
@@ -70,7 +75,12 @@ def to_koinly(statement: Statement) -> str:
     """
     rows = []
     for line in statement.lines:
-        if line.vested > 0:
+        if line.kind in MOVED:
+            units = (statement.decimal(line.amount), statement.token.symbol)
+            sides = ("", "", *units) if line.vested > 0 else (*units, "", "")
+            words = f"{statement.subnet}: {line.kind}, {line.counterparty}"
+            rows.append((utc(line.settled_at), *sides, "", "", "", "", "", words, line.receipt_hash))
+        elif line.vested > 0:
             words = f"{statement.subnet}: pay of round {line.earned_in} to {statement.hotkey[:12]}"
             received = (statement.decimal(line.vested), statement.token.symbol)
             rows.append((utc(line.settled_at), "", "", *received, "", "", "", "", "Reward", words, line.receipt_hash))

@@ -128,8 +128,8 @@ def better_loss(patch, _victim):
 def move_money(patch, victim):
     """Post a base unit of somebody's pay to another, in a round whose sums and hashes all hold."""
 
-    def greedy(genesis, tip, settlement, pending, log):
-        honest = seal(genesis, tip, settlement, pending, log)
+    def greedy(genesis, tip, settlement, pending, log, book):
+        honest = seal(genesis, tip, settlement, pending, log, book)
         gains = next(one.position for one in honest.postings if one.account.endswith(victim))
         loses = next(one.position for one in honest.postings if one.account.startswith("validator:"))
         moved = {gains: 1, loses: -1}

@@ -1,6 +1,7 @@
 """Revisions: what they make is what the program knows, an older ledger is brought up, a newer one is let be."""
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,64 @@ def reading(path: Path) -> Iterator[Connection]:
     """A transaction on the ledger at `path`."""
     with Ledger.open(path, read_only=True) as ledger, transaction(ledger._engine, path) as connection:
         yield connection
+
+
+def lines(sql: str) -> list[str]:
+    """The lines of a CREATE TABLE, one a column or rule, also where it was altered or renamed since."""
+    return [line.strip(" \t,") for line in re.split(r"\n|(?<=NOT NULL), ", sql.replace('"', ""))]
+
+
+OLD_POSTINGS = """CREATE TABLE postings (round INTEGER NOT NULL, position INTEGER NOT NULL, account TEXT NOT NULL,
+ kind TEXT NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (round, position), UNIQUE (round, account, kind),
+ FOREIGN KEY(round) REFERENCES rounds (round) DEFERRABLE INITIALLY DEFERRED,
+ CHECK (kind IN ('emission', 'release', 'void')), CHECK (amount <> 0)) WITHOUT ROWID, STRICT"""
+OLD_RULE = "CREATE TRIGGER postings_old BEFORE INSERT ON postings BEGIN SELECT RAISE(ABORT, 'an old rule'); END"
+
+
+def put_back(database: Database, path: Path) -> None:
+    """Give a ledger the tables of revision 0001, with the same rows, and rules of that time."""
+    if isinstance(database, PostgresDatabase):
+        database.run(
+            path,
+            "DROP TABLE orders",
+            "DROP INDEX postings_once",
+            "ALTER TABLE postings DROP CONSTRAINT postings_kind_check",
+            "ALTER TABLE postings ADD CHECK (kind IN ('emission', 'release', 'void'))",
+            "ALTER TABLE postings ADD UNIQUE (round, account, kind)",
+            "ALTER TABLE rounds DROP COLUMN orders_root",
+            "UPDATE alembic_version SET version_num = '0001'",
+        )
+        return
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        for (name,) in raw.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+            raw.execute(f"DROP TRIGGER {name}")
+        raw.execute("DROP TABLE orders")
+        raw.execute("DROP INDEX postings_once")
+        raw.execute("ALTER TABLE postings RENAME TO newer")
+        raw.execute(OLD_POSTINGS)
+        raw.execute("INSERT INTO postings SELECT * FROM newer")
+        raw.execute("DROP TABLE newer")
+        raw.execute("ALTER TABLE rounds DROP COLUMN orders_root")
+        raw.execute(OLD_RULE)
+        raw.execute("UPDATE alembic_version SET version_num = '0001'")
+
+
+def test_a_ledger_of_the_first_revision_is_brought_up_and_settles_on(
+    database: Database, path: Path, make_settlement: Make, validator: Any
+) -> None:
+    """Every byte that it told is told again; the old rules are gone and today's are there."""
+    with Ledger.open(path) as ledger:
+        told = list(ledger.dump())
+    put_back(database, path)
+    with pytest.raises(LedgerError, match="revision 0001, and this program knows 0002") as caught:
+        Ledger.open(path)
+    assert "subnet ledger upgrade" in caught.value.remedy
+    assert upgrade(path) == ("0001", "0002")
+    assert verify_ledger(path).errors == []
+    with Ledger.open(path) as ledger:
+        assert list(ledger.dump()) == told
+        ledger.settle(make_settlement(7), validator)
+    assert verify_ledger(path).errors == []
 
 
 def differences(connection: Connection, metadata: MetaData) -> list[Any]:
@@ -59,14 +118,14 @@ def test_the_revisions_make_the_same_checks_and_keys(database: Database, path: P
             bare = {(table.rpartition(".")[2], one) for table, one in connection.exec_driver_sql(query)}
         engine.dispose()
     else:
-        query = "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name <> 'alembic_version'"
-        found = {(name, line.strip(" \t,")) for name, sql in database.run(path, query) for line in sql.split("\n")}
+        query = "SELECT name, sql FROM sqlite_schema WHERE type <> 'trigger' AND sql > '' AND name <> 'alembic_version'"
+        found = {(name, line) for name, sql in database.run(path, query) for line in lines(sql)}
         engine = create_engine(f"sqlite:///{tmp_path / 'bare.sqlite'}")
         schema.metadata.create_all(engine)
         with engine.connect() as connection:
             rows = connection.execute(text(query)).all()
         engine.dispose()
-        bare = {(name, line.strip(" \t,")) for name, sql in rows for line in sql.split("\n")}
+        bare = {(name, line) for name, sql in rows for line in lines(sql)}
     assert len(found) > 12
     assert found == bare
 
@@ -76,25 +135,28 @@ def test_the_newest_revision_is_the_one_that_the_program_asks_for() -> None:
 
 
 @pytest.mark.only("sqlite")
-def test_a_file_from_before_there_were_revisions_is_brought_up_with_every_byte_it_told(path: Path) -> None:
+def test_a_file_from_before_there_were_revisions_is_brought_up_with_every_byte_it_told(
+    database: Database, path: Path
+) -> None:
     """Such as `subnet` wrote them until then: the same tables, and 3 in the file's own version number."""
     with Ledger.open(path) as ledger:
         told = list(ledger.dump())
+    put_back(database, path)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
         raw.execute("DROP TABLE alembic_version")
         raw.execute("PRAGMA user_version=3")
-    with pytest.raises(LedgerError, match="revision version 3, and this program knows 0001") as caught:
+    with pytest.raises(LedgerError, match="revision version 3, and this program knows 0002") as caught:
         Ledger.open(path)
     assert "subnet ledger upgrade" in caught.value.remedy
-    assert "schema: revision version 3, not 0001" in verify_ledger(path).errors
-    assert upgrade(path) == ("version 3", "0001")
+    assert any(error.startswith("schema: revision version 3, not 0002") for error in verify_ledger(path).errors)
+    assert upgrade(path) == ("version 3", "0002")
     with Ledger.open(path) as ledger:
         assert list(ledger.dump()) == told
     assert verify_ledger(path).errors == []
 
 
 def test_a_ledger_that_is_up_to_date_is_left_as_it_is(path: Path) -> None:
-    assert upgrade(path) == ("0001", "0001")
+    assert upgrade(path) == ("0002", "0002")
     assert verify_ledger(path).errors == []
 
 
@@ -103,7 +165,7 @@ def test_a_ledger_of_a_newer_program_is_neither_opened_nor_changed(
     database: Database, path: Path, run: Callable[[Path], object]
 ) -> None:
     database.run(path, "UPDATE alembic_version SET version_num = '0099'")
-    with pytest.raises(LedgerError, match="revision 0099, and this program knows 0001") as caught:
+    with pytest.raises(LedgerError, match="revision 0099, and this program knows 0002") as caught:
         run(path)
     assert "needs a newer flower-subnet" in caught.value.remedy
     assert database.run(path, "SELECT version_num FROM alembic_version") == [("0099",)]
@@ -115,7 +177,7 @@ def test_a_file_too_old_to_be_brought_up_says_what_reads_it(path: Path, run: Cal
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
         raw.execute("DROP TABLE alembic_version")
         raw.execute("PRAGMA user_version=2")
-    with pytest.raises(LedgerError, match="version 2, and this program knows 0001") as caught:
+    with pytest.raises(LedgerError, match="version 2, and this program knows 0002") as caught:
         run(path)
     assert "play the run anew" in caught.value.remedy
 

@@ -488,11 +488,11 @@ def test_rows_are_never_changed_nor_deleted_nor_replaced_even_by_other_programs(
         (f"INSERT INTO receipts VALUES (3, '{'00' * 32}', '', 'missing', 0, 0)", "sealed"),
         (f"INSERT INTO receipts VALUES (7, '{'00' * 32}', '', 'rejected', 1, 0)", "(?i)check constraint"),
         (
-            "INSERT INTO rounds SELECT 8, era, 0, 0, 0, supply, 1, 0, '', '', '', 0, '', '', '', '', '' FROM rounds",
+            "INSERT INTO rounds SELECT 8, era, 0, 0, 0, supply, 1, 0, '', '', '', 0, '','', '', '', '', '' FROM rounds",
             "in order",
         ),
         (
-            "INSERT INTO rounds SELECT 7, era, 5, 5, 0, supply, 1, 0, '', '', '', 0, '', '', '', '', '' FROM rounds",
+            "INSERT INTO rounds SELECT 7, era, 5, 5, 0, supply, 1, 0, '', '', '', 0, '','', '', '', '', '' FROM rounds",
             "sum to zero",
         ),
     ],

@@ -213,11 +213,13 @@ def test_a_validator_who_pays_itself_more_and_signs_it_is_found(
 ) -> None:
     """Chain, sums and signatures all hold: only the recomputed split tells."""
 
-    def greedy(genesis: Genesis, tip: object, settlement: Settlement, pending: Pending, log: Log) -> SealedRound:
+    def greedy(
+        genesis: Genesis, tip: object, settlement: Settlement, pending: Pending, log: Log, book: None
+    ) -> SealedRound:
         other = Genesis(
             **{name: getattr(genesis, name) for name in genesis.__slots__} | {"shares": Shares(validator=50)}
         )
-        return seal(other, tip, settlement, pending, log)  # type: ignore[arg-type]
+        return seal(other, tip, settlement, pending, log, book)  # type: ignore[arg-type]
 
     with Ledger.open(path) as ledger, monkeypatch.context() as patch:
         patch.setattr("tokenomics.ledger.store.seal", greedy)
@@ -244,7 +246,7 @@ def test_a_validator_who_pays_itself_more_and_signs_it_is_found(
         (["DROP TABLE postings", "CREATE VIEW postings AS SELECT 1"], "table postings is missing"),
         (["ALTER TABLE postings ADD COLUMN memo TEXT"], "table postings has other columns"),
         (["ALTER TABLE postings RENAME TO old", "CREATE TABLE postings AS SELECT * FROM old"], "postings"),
-        (["UPDATE alembic_version SET version_num = '9999'"], "schema: revision 9999, not 0001"),
+        (["UPDATE alembic_version SET version_num = '9999'"], "schema: revision 9999, not 0002"),
     ],
 )
 @pytest.mark.only("sqlite")

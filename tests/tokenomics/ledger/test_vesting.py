@@ -21,7 +21,7 @@ from tokenomics.ledger import Earnings, Genesis, Ledger, Payout, Pending, Receip
 from tokenomics.ledger.log import Log, genesis_leaf, round_leaf
 from tokenomics.ledger.planning import genesis_tip, seal
 from tokenomics.ledger.rows import read_pending, tip_of
-from tokenomics.ledger.vesting import moved_on
+from tokenomics.ledger.vesting import moved_on, payout
 
 Make = Callable[..., Any]
 ALICE, BOB, CAROL = (digest(name) for name in ("alice", "bob", "carol"))
@@ -464,3 +464,17 @@ def test_settling_reads_no_more_than_it_needs(play: Make) -> None:
         assert read.due(7, vesting=4) == whole.due(7, vesting=4) != {}
         assert read.of(ALICE) == whole.of(ALICE) > 0
         assert BOB not in read.by_round[5]
+
+
+def test_pay_is_released_from_the_very_round_on_that_releases_it() -> None:
+    """Paid in round 2 with a vesting of 3: pending up to round 4, released in 5."""
+    states = [payout(2, vesting=3, height=height, voided_in=None) for height in (2, 4, 5, 6)]
+    assert [one.state for one in states] == ["pending", "pending", "released", "released"]
+    assert {one.round for one in states} == {5}
+
+
+def test_a_payout_is_told_by_what_came_first() -> None:
+    """At once without vesting, whatever was voided; and voided pay stays so when its release would have come."""
+    assert payout(2, vesting=0, height=9, voided_in=4) == Payout(state="paid", round=2)
+    assert payout(2, vesting=3, height=9, voided_in=4) == Payout(state="voided", round=4)
+    assert Earnings(vested=1, pending=20, voided=300).paid == 321

@@ -1,11 +1,9 @@
-"""The first revision: genesis, rounds, receipts and postings, with the triggers that guard them."""
+"""The first revision: genesis, rounds, receipts and postings. Its triggers are made anew by 0002."""
 
 from typing import Any
 
 from alembic import op
 from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKeyConstraint, Integer, Text, UniqueConstraint
-
-from tokenomics.ledger.rules import SQLITE_TRIGGERS, postgres_statements
 
 revision = "0001"
 down_revision = None
@@ -28,10 +26,7 @@ def _round() -> ForeignKeyConstraint:
 
 
 def upgrade() -> None:
-    """Make the tables.
-
-    The triggers are those of `rules`: a revision that changes these keeps a copy of today's here.
-    """
+    """Make the tables."""
     op.create_table(
         "genesis",
         *_columns(id="integer key", document="text", head="text", signature="text"),
@@ -90,10 +85,3 @@ def upgrade() -> None:
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
-    connection = op.get_bind()
-    if connection.dialect.name == "sqlite":
-        statements = list(SQLITE_TRIGGERS.values())
-    else:
-        statements = postgres_statements(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
-    for statement in statements:
-        connection.exec_driver_sql(statement)

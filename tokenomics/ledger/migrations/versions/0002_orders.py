@@ -1,0 +1,121 @@
+"""The second revision: orders of coldkeys, and postings that they make."""
+
+from alembic import op
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Connection,
+    ForeignKeyConstraint,
+    Integer,
+    Text,
+    UniqueConstraint,
+    inspect,
+    text,
+)
+
+from tokenomics.ledger.rules import POSTGRES_FUNCTIONS, SQLITE_TRIGGERS, postgres_statements
+
+revision = "0002"
+down_revision = "0001"
+
+_INTEGER = BigInteger().with_variant(Integer(), "sqlite")
+_TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+_KINDS = "kind IN ('emission', 'release', 'void', 'transfer', 'stake', 'unstake', 'burn')"
+_IS_PAY = text("kind = 'emission' OR kind = 'release' OR kind = 'void'")
+
+
+def upgrade() -> None:
+    """Make the table of orders, open postings for theirs, and put the rules of today in the place of the old ones.
+
+    The triggers are those of `rules`, and 0001 makes none: a revision that changes them takes this part over.
+    """
+    connection = op.get_bind()
+    _drop_rules(connection)
+    op.add_column("rounds", Column("orders_root", _TEXT, nullable=False, server_default=text("''")))
+    if connection.dialect.name == "sqlite":
+        _make_postings_anew()
+    else:
+        _open_postings(connection)
+    op.create_index(
+        "postings_once",
+        "postings",
+        ["round", "account", "kind"],
+        unique=True,
+        sqlite_where=_IS_PAY,
+        postgresql_where=_IS_PAY,
+    )
+    op.create_table(
+        "orders",
+        _number("round", key=True),
+        _number("position", key=True),
+        *(_word(name) for name in ("kind", "coldkey", "source", "destination")),
+        *(_number(name) for name in ("amount", "nonce", "expires")),
+        *(_word(name) for name in ("signature", "title", "title_signature")),
+        _round(),
+        UniqueConstraint("coldkey", "nonce"),
+        CheckConstraint("kind IN ('transfer', 'stake', 'unstake', 'burn')"),
+        CheckConstraint("amount > 0 AND nonce > 0 AND expires >= round AND source <> destination"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    _make_rules(connection)
+
+
+def _number(name: str, *, key: bool = False) -> Column[int]:
+    return Column(name, _INTEGER, nullable=False, primary_key=key, autoincrement=False)
+
+
+def _word(name: str) -> Column[str]:
+    return Column(name, _TEXT, nullable=False)
+
+
+def _round() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["round"], ["rounds.round"], deferrable=True, initially="DEFERRED")
+
+
+def _make_postings_anew() -> None:
+    """SQLite can't change a table's constraints: put another in its place, with the same rows."""
+    op.create_table(
+        "new_postings",
+        *(_number(name, key=True) for name in ("round", "position")),
+        *(_word(name) for name in ("account", "kind")),
+        _number("amount"),
+        _round(),
+        CheckConstraint(_KINDS),
+        CheckConstraint("amount <> 0"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.execute("INSERT INTO new_postings SELECT round, position, account, kind, amount FROM postings")
+    op.drop_table("postings")
+    op.rename_table("new_postings", "postings")
+
+
+def _open_postings(connection: Connection) -> None:
+    found = inspect(connection)
+    for unique in found.get_unique_constraints("postings"):
+        op.drop_constraint(str(unique["name"]), "postings")
+    for check in found.get_check_constraints("postings"):
+        if "kind" in check["sqltext"]:
+            op.drop_constraint(str(check["name"]), "postings")
+    op.create_check_constraint("postings_kind_check", "postings", _KINDS)
+
+
+def _drop_rules(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        names = connection.exec_driver_sql("SELECT name FROM sqlite_schema WHERE type = 'trigger'").scalars().all()
+        for name in names:
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        return
+    for name in POSTGRES_FUNCTIONS:
+        connection.exec_driver_sql(f"DROP FUNCTION IF EXISTS {name}() CASCADE")  # with its triggers
+
+
+def _make_rules(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        statements = list(SQLITE_TRIGGERS.values())
+    else:
+        statements = postgres_statements(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
+    for statement in statements:
+        connection.exec_driver_sql(statement)
