@@ -105,7 +105,7 @@ class ScoringSection(_Section):
     negative_weight: Annotated[float, Field(ge=1, le=1000)] = 4.0
     """Such a credit counts so many times in all sums: harm done now and then costs more than it brings."""
     strike_norm_ratio: Annotated[float, Field(ge=1, le=1e9)] = 3.5
-    strike_z: Annotated[float, Field(ge=-10, le=0)] = -2.0
+    strike_z: Annotated[float, Field(ge=-10, le=0)] = -3.0
     """A strike: a norm above so many times what is usual for the field and for its sender, and a credit below 0 by so
     many standard errors."""
     suspension: Annotated[int, Field(ge=0, le=10_000)] = 20

@@ -11,8 +11,9 @@ follow from the receipts of settled rounds alone. What of its pay is still pendi
 
 Thresholds, in the spec but for the newcomer's, none from a paper; docs/scoring-research.md has the figures:
 
-- `strike_norm_ratio` 3.5 with `strike_z` -2: of 60,850 honest updates with a credit below -1.9 none had more than 2.7
-  times the usual norm, while whoever turned from honest work to poison of five times the norm had 3.1 to 4.4.
+- `strike_norm_ratio` 3.5 with `strike_z` -3: of 60,850 honest updates none with a credit below -1.9 had more than 2.7
+  times the usual norm, while whoever turned from honest work to poison of five times the norm had 3.1 to 4.4 with
+  credits of -2.4 to -16. On MNIST an honest participant whose training ran away had 4.1 times and -2.5.
   DESIGN section 5, rule 5 has 5 times the field's median and -1, by which 9 of 192 runs struck somebody honest.
 - `NEWCOMER` 2: an honest first update had 4.6 times the field's median norm and did harm; newcomers are struck at 7.
 - `suspension` 20: the window of pay, so that whoever comes back starts without credit.
@@ -59,7 +60,7 @@ def is_strike(*, norm_ratio: float, own_norm_ratio: float | None, z: float, rule
         rules: the spec's constants.
 
     >>> from subnet.spec import ScoringSection
-    >>> seen = ((9, 9, -3), (9, 1, -3), (9, 9, 3), (2, 9, -3), (9, None, -3), (6, None, -3))
+    >>> seen = ((9, 9, -4), (9, 1, -4), (9, 9, 4), (2, 9, -4), (9, None, -4), (6, None, -4))
     >>> [is_strike(norm_ratio=field, own_norm_ratio=own, z=z, rules=ScoringSection()) for field, own, z in seen]
     [True, False, False, False, True, False]
     """

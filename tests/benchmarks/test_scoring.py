@@ -118,7 +118,7 @@ def test_thresholds_look_to_the_suspicious_side():
     assert not checks.is_beyond("norm_ratio", 3.5)
     assert checks.is_beyond("gradient_cosine", -0.1)
     assert not checks.is_beyond("gradient_cosine", 0.1)
-    seen = [{"norm_ratio": 9, "own_norm_ratio": own, "z": z} for own, z in ((9, -3), (9, 3), (2, -3), (None, -3))]
+    seen = [{"norm_ratio": 9, "own_norm_ratio": own, "z": z} for own, z in ((9, -4), (9, 4), (2, -4), (None, -4))]
     assert [checks.is_strike(one) for one in seen] == [True, False, False, True]
 
 

@@ -21,13 +21,13 @@ def season(*strikes):
 @pytest.mark.parametrize(
     ("norm_ratio", "own", "z", "struck"),
     [
-        (3.6, 3.6, -2.1, True),
+        (3.6, 3.6, -3.1, True),
         (3.5, 9.0, -9.0, False),
         (9.0, 3.5, -9.0, False),
-        (9.0, 9.0, -2.0, False),
+        (9.0, 9.0, -3.0, False),
         (1e9, 1e9, 0.0, False),
         (0.0, 0.0, -1e9, False),
-        (7.1, None, -2.1, True),
+        (7.1, None, -3.1, True),
         (7.0, None, -9.0, False),
     ],
 )
