@@ -1,7 +1,6 @@
 """`subnet simulate`: a whole subnet on one machine."""
 
 import json
-import logging
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -96,6 +95,7 @@ def play(
         from tokenomics.ledger.place import parse_url
 
         parse_url(ledger_url)
+    from subnet.arena.rewards.play import quiet
     from subnet.cli.screen import Quiet, Screen
     from subnet.engine.companion import Companion
     from subnet.engine.simulate import Scenario, default_folder, settled_rounds
@@ -111,13 +111,12 @@ def play(
         n_rounds=rounds or spec.rounds.count,
     )
     kinds = scenario.kinds()
-    logging.getLogger("subnet").setLevel(logging.ERROR)  # what participants do wrong is on the screen and on receipts
     folder = out or default_folder(scenario, Path("runs"))
     scenario.check()
     companion = Companion(scenario, folder / compare, strategy=compare) if compare else None
     screen = Quiet(companion) if json_output else Screen(folder, scenario, kinds, companion)
     try:
-        with screen:
+        with quiet(), screen:  # what participants do wrong is on the screen and on receipts
             run(scenario, folder, engine=engine.value, observer=screen, ledger_url=ledger_url or None)
     except KeyboardInterrupt:
         raise StoppedError(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from subnet.run_files import LEDGER_NAME
+from tests.tokenomics.ledger.older import put_file_back
 from tokenomics.ledger.place import url_path
 
 BLOBS = Path(__file__).parents[2] / "apps" / "blobs"
@@ -131,6 +132,7 @@ def test_a_server_that_is_away_is_one_line_and_the_run_begins_once_it_is_there(c
 
 def test_an_older_file_is_brought_up_by_the_command_that_the_error_names(command, runs, tmp_path):
     older = shutil.copytree(runs[0], tmp_path / "older")
+    put_file_back(older / LEDGER_NAME)
     with sqlite3.connect(older / LEDGER_NAME) as raw:
         raw.execute("DROP TABLE alembic_version")
         raw.execute("PRAGMA user_version=3")
@@ -139,6 +141,6 @@ def test_an_older_file_is_brought_up_by_the_command_that_the_error_names(command
     assert code == 3
     assert "subnet ledger upgrade" in err
     code, out, _ = command("ledger", "upgrade", older, "--json")
-    assert (code, json.loads(out)) == (0, {"before": "version 3", "after": "0001"})
+    assert (code, json.loads(out)) == (0, {"before": "version 3", "after": "0002"})
     code, _, err = command("earnings", older)
     assert code == 0, err

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import BigInteger, Column, Connection, MetaData, create_engine, text
 
 from tests.tokenomics.ledger.database import Database, PostgresDatabase
+from tests.tokenomics.ledger.older import put_file_back
 from tokenomics.errors import LedgerCorruptError, LedgerError
 from tokenomics.ledger import Ledger, schema, verify_ledger
 from tokenomics.ledger.connection import transaction
@@ -31,13 +32,6 @@ def lines(sql: str) -> list[str]:
     return [line.strip(" \t,") for line in re.split(r"\n|(?<=NOT NULL), ", sql.replace('"', ""))]
 
 
-OLD_POSTINGS = """CREATE TABLE postings (round INTEGER NOT NULL, position INTEGER NOT NULL, account TEXT NOT NULL,
- kind TEXT NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (round, position), UNIQUE (round, account, kind),
- FOREIGN KEY(round) REFERENCES rounds (round) DEFERRABLE INITIALLY DEFERRED,
- CHECK (kind IN ('emission', 'release', 'void')), CHECK (amount <> 0)) WITHOUT ROWID, STRICT"""
-OLD_RULE = "CREATE TRIGGER postings_old BEFORE INSERT ON postings BEGIN SELECT RAISE(ABORT, 'an old rule'); END"
-
-
 def put_back(database: Database, path: Path) -> None:
     """Give a ledger the tables of revision 0001, with the same rows, and rules of that time."""
     if isinstance(database, PostgresDatabase):
@@ -52,18 +46,7 @@ def put_back(database: Database, path: Path) -> None:
             "UPDATE alembic_version SET version_num = '0001'",
         )
         return
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
-        for (name,) in raw.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
-            raw.execute(f"DROP TRIGGER {name}")
-        raw.execute("DROP TABLE orders")
-        raw.execute("DROP INDEX postings_once")
-        raw.execute("ALTER TABLE postings RENAME TO newer")
-        raw.execute(OLD_POSTINGS)
-        raw.execute("INSERT INTO postings SELECT * FROM newer")
-        raw.execute("DROP TABLE newer")
-        raw.execute("ALTER TABLE rounds DROP COLUMN orders_root")
-        raw.execute(OLD_RULE)
-        raw.execute("UPDATE alembic_version SET version_num = '0001'")
+    put_file_back(path)
 
 
 def test_a_ledger_of_the_first_revision_is_brought_up_and_settles_on(
