@@ -330,6 +330,21 @@ REFUSED: dict[str, tuple[Callable[[], object], str, str]] = {
         )
         for name in ("base_hash", "model_hash", "record_hash", "receipts_root", "postings_root", "head", "log_root")
     },
+    "a round's orders_root": (
+        lambda: replace(ROW, orders_root="00"),
+        "orders_root is '00', not 64 lower-case hexadecimal digits",
+        "",
+    ),
+    "a genesis's nonce_commitment": (
+        lambda: replace(GENESIS, nonce_commitment="00"),
+        "nonce_commitment is '00', not 64 lower-case hexadecimal digits",
+        "",
+    ),
+    "too many orders": (
+        lambda: replace(SETTLEMENT, orders=(None,) * 1_001),  # type: ignore[arg-type]
+        "round 1 has 1001 orders, more than 1000",
+        "leave some for the next round",
+    ),
     "a round that pays perhaps": (
         lambda: replace(ROW, pays=2),  # type: ignore[arg-type]
         "pays is 2, neither True nor False",
@@ -372,6 +387,7 @@ def test_limits_themselves_are_within() -> None:
     replace(GENESIS, vesting=10_000, created_at=0, owner="o" * 128, schedule=SupplySchedule(cap=2**63 - 1, emission=1))
     replace(POSTING, account="a" * 160, kind="k" * 32, amount=-(2**63))
     replace(SETTLEMENT, settled_at=0, unpaid_score=2**63 - 1)
+    replace(SETTLEMENT, orders=(None,) * 1_000)  # type: ignore[arg-type]
     replace(ENTRY, score=2**63 - 1)
     check_follows(TIP, replace(SETTLEMENT, round=5))
     plan(minted=GENESIS.schedule.cap)

@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 from tests.tokenomics.ledger.conftest import digest
 from tests.tokenomics.ledger.drawn import HOTKEYS, genesis_of, rounds, schedules, settlement_of, shares
 from tests.tokenomics.ledger.model import Model
+from tests.tokenomics.ledger.owners import ALICE as ALICE_WALLET
+from tests.tokenomics.ledger.owners import BOB as BOB_WALLET
+from tests.tokenomics.ledger.owners import order_of, participant
+from tests.tokenomics.ledger.owners import settlement as with_orders
 from tokenomics import HeightSchedule, Shares, SupplySchedule
 from tokenomics.errors import LedgerError
-from tokenomics.ledger import Genesis, Pending, ReceiptEntry, plan_round
+from tokenomics.ledger import Book, Genesis, Pending, ReceiptEntry, plan_round
 from tokenomics.ledger.log import Log, genesis_head, genesis_leaf, leaf_fields, origin_of, round_leaf
 from tokenomics.ledger.planning import (
     SealedRound,
@@ -315,3 +319,64 @@ def test_what_is_pending_is_what_the_last_rounds_earned_less_what_was_voided() -
     moved = [(f"pending:{BOB}", "void", -13), ("burn", "void", 13), (f"pending:{ALICE}", "release", -5)]
     moved += [(f"participant:{ALICE}", "release", 5), (f"pending:{ALICE}", "emission", 9)]
     assert pending.after(3, moved, vesting=2) == Pending({2: {}, 3: {ALICE: 9}})
+
+
+def test_a_round_with_orders_ends_with_what_they_move_and_hashes_them_too() -> None:
+    """Alice earns in this round and may spend it in this round; what goes beyond is refused, and hashed nowhere."""
+    genesis = genesis_of(HeightSchedule(subsidy=1_000, interval=2), Shares(), 0)
+    alone = with_orders(1, base_hash=genesis.model_hash)
+    orders = [order_of(ALICE_WALLET, genesis, nonce=number, amount=amount) for number, amount in ((1, 10), (2, 7))]
+    over = order_of(ALICE_WALLET, genesis, nonce=3, amount=10**6)
+    last = order_of(BOB_WALLET, genesis, expires=1)
+    tip, log, book = genesis_tip(genesis), Log([genesis_leaf(genesis)]), Book(balances={participant(BOB_WALLET): 5})
+    plain = seal(genesis, tip, alone, NOTHING_PENDING, log, book)
+    all_of_them = replace(alone, orders=(over, orders[1], last, orders[0]))
+    sealed = seal(genesis, tip, all_of_them, NOTHING_PENDING, log, book)
+    assert book == Book(balances={participant(BOB_WALLET): 5})
+    applied = sorted([*orders, last], key=lambda one: (one.order.coldkey, one.order.nonce))
+    assert sealed.orders == tuple(applied)
+    assert [(one.signed, one.reason) for one in sealed.refused] == [(over, "overdraft")]
+    moved = [
+        (account, "transfer", amount)
+        for one in applied
+        for account, amount in ((one.order.source, -one.order.amount), (one.order.destination, one.order.amount))
+    ]
+    assert [(one.account, one.kind, one.amount) for one in sealed.postings[len(plain.postings) :]] == moved
+    assert sealed.postings[: len(plain.postings)] == plain.postings
+
+    documents = [json.loads(one.leaf) for one in applied]
+    row = {name: value for name, value in asdict(sealed.row).items() if name not in ("head", "log_root", "signature")}
+    assert row["orders_root"] == merkle_root([canonical(one) for one in documents])
+    content = {
+        "round": row,
+        "receipts": [asdict(entry) for entry in sealed.receipts],
+        "postings": [asdict(posting) for posting in sealed.postings],
+        "orders": documents,
+    }
+    assert round_content(sealed.row, sealed.receipts, sealed.postings, sealed.orders) == content
+    whole = canonical({"previous": tip.head, **content})
+    assert sealed.row.head == hashlib.sha256(b"flower-subnet/ledger-round/v3\x00" + whole).hexdigest()
+    assert "orders" not in round_content(plain.row, plain.receipts, plain.postings)
+
+
+def test_an_order_past_its_round_and_one_without_a_book_are_not_applied() -> None:
+    genesis = genesis_of(HeightSchedule(subsidy=1_000, interval=2), Shares(), 0)
+    tip, log = replace(genesis_tip(genesis), round=1), Log([genesis_leaf(genesis)])
+    late = with_orders(2, order_of(ALICE_WALLET, genesis, expires=1))
+    sealed = seal(genesis, tip, late, NOTHING_PENDING, log, Book())
+    assert (sealed.orders, [one.reason for one in sealed.refused]) == ((), ["expired"])
+    with pytest.raises(AssertionError, match="a settlement with orders is sealed with the book that they are judged"):
+        seal(genesis, tip, late, NOTHING_PENDING, log)
+
+
+@pytest.mark.parametrize(("amount", "fits"), [(2**63 - 1, True), (2**63, False)])
+def test_a_posting_beyond_64_bits_is_not_sealed(amount: int, fits: bool) -> None:
+    """Such pay can't become pending; had it, it would be told before it is written."""
+    pending, tip = Pending({1: {ALICE: amount}}), replace(genesis_tip(GENESIS), round=1)
+    empty = replace(with_orders(2), entries=())
+    if fits:
+        assert max(one.amount for one in seal(GENESIS, tip, empty, pending, Log([b""])).postings) == amount
+        return
+    with pytest.raises(LedgerError) as caught:
+        seal(GENESIS, tip, empty, pending, Log([b""]))
+    assert caught.value.message == f"the largest posting is {amount}, more than {2**63 - 1}"

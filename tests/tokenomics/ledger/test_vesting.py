@@ -477,4 +477,5 @@ def test_a_payout_is_told_by_what_came_first() -> None:
     """At once without vesting, whatever was voided; and voided pay stays so when its release would have come."""
     assert payout(2, vesting=0, height=9, voided_in=4) == Payout(state="paid", round=2)
     assert payout(2, vesting=3, height=9, voided_in=4) == Payout(state="voided", round=4)
-    assert Earnings(vested=1, pending=20, voided=300).paid == 321
+    assert Earnings(vested=1, pending=20, voided=300, moved=4_000).paid == 321
+    assert Earnings(vested=1, pending=20, voided=300, moved=4_000).balance == 4_001
