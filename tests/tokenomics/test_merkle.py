@@ -205,3 +205,8 @@ def test_every_size_up_to_40_is_proved_to_extend_every_earlier_one() -> None:
 
 def test_a_node_over_two_leaves_is_the_root_of_both() -> None:
     assert node_hash(HASHES[1], HASHES[2]) == merkle_root(LEAVES[1:3]) != node_hash(HASHES[2], HASHES[1])
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_the_hash_of_a_leaf_is_the_root_of_it_alone(leaf: bytes) -> None:
+    assert leaf_hash(leaf) == merkle_root([leaf]) == hashlib.sha256(b"\x00" + leaf).hexdigest()

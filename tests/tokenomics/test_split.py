@@ -183,3 +183,10 @@ def test_emissions_and_scores_beyond_64_bits_are_divided_as_exactly(size: int) -
         unpaid_score=size,
     )
     assert (result.participants, result.unminted) == ({"a": 2 * size, "b": size}, size)
+
+
+def test_one_score_anywhere_is_enough_for_a_round_to_pay() -> None:
+    """Whoever comes first by name may have none."""
+    for scores in ({"a": 0, "b": 0, "c": 1}, {"a": 0, "b": 1, "c": 0}, {"a": 1, "b": 0, "c": 0}):
+        result = divide_round(emission=1_000, shares=Shares(), scores=scores)
+        assert (result.minted, result.participants) == (1_000, {name: 410 * score for name, score in scores.items()})
