@@ -86,7 +86,7 @@ def values_of(section):
             "negative_z": -1.0,
             "negative_weight": 2.0,
             "strike_norm_ratio": 7.0,
-            "strike_z": -3.0,
+            "strike_z": -4.0,
             "suspension": 4,
             "vesting": 3,
             "slices": "label",
