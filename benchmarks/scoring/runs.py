@@ -11,8 +11,8 @@ from clients.app import Simulation
 from clients.behaviour import Behaviour
 from clients.cast import behaviour
 from clients.task import Examples, Task, load_task
-from subnet.arena.rewards.play import Silent, quiet
-from subnet.engine.simulate import Scenario, open_fixture, simulate
+from subnet.arena.rewards.play import Silent
+from subnet.engine.simulate import Scenario, open_fixture, quiet, simulate
 from subnet.report import RoundReport, read_round
 from subnet.rescore import Outcome, rescore
 from subnet.run_files import LEDGER_NAME

@@ -95,10 +95,9 @@ def play(
         from tokenomics.ledger.place import parse_url
 
         parse_url(ledger_url)
-    from subnet.arena.rewards.play import quiet
     from subnet.cli.screen import Quiet, Screen
     from subnet.engine.companion import Companion
-    from subnet.engine.simulate import Scenario, default_folder, settled_rounds
+    from subnet.engine.simulate import Scenario, default_folder, quiet, settled_rounds
     from subnet.engine.simulate import simulate as run
     from subnet.report import report
 

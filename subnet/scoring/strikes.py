@@ -11,10 +11,11 @@ follow from the receipts of settled rounds alone. What of its pay is still pendi
 
 Thresholds, in the spec but for the newcomer's, none from a paper; docs/scoring-research.md has the figures:
 
-- `strike_norm_ratio` 3.5 with `strike_z` -3: of 60,850 honest updates none with a credit below -1.9 had more than 2.7
-  times the usual norm, while whoever turned from honest work to poison of five times the norm had 3.1 to 4.4 with
-  credits of -2.4 to -16. On MNIST an honest participant whose training ran away had 4.1 times and -2.5.
-  DESIGN section 5, rule 5 has 5 times the field's median and -1, by which 9 of 192 runs struck somebody honest.
+- `strike_norm_ratio` 3.5 with `strike_z` -3: of 67,850 honest updates none with a credit below -2 had more than 2.5
+  times the usual norm. Whoever turned from honest work to poison of five times its norm had 3.9 to 4.9 times with
+  credits of -8 to -29 on even data, 2.4 to 4.8 and -2.4 to -19 at Dirichlet .5. On MNIST an honest participant whose
+  training ran away had 4.1 times and -2.5. DESIGN section 5, rule 5 has 5 times the field's median and -1, by which 10
+  of 154 runs struck somebody honest.
 - `NEWCOMER` 2: an honest first update had 4.6 times the field's median norm and did harm; newcomers are struck at 7.
 - `suspension` 20: the window of pay, so that whoever comes back starts without credit.
 """

@@ -1,17 +1,14 @@
 """Play one cell: a whole subnet in a folder of its own, and what its ledger says in the end."""
 
-import logging
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean, pstdev
 from typing import Any
 
 from clients.cast import kind
 from subnet.arena.rewards.cell import NO_CHEAT, RewardCell
-from subnet.engine.simulate import Scenario, simulate
+from subnet.engine.simulate import Scenario, quiet, simulate
 from subnet.report import read_round
 from subnet.run_files import LEDGER_NAME
 from subnet.spec import Spec, load_spec
@@ -57,18 +54,6 @@ def play(cell: RewardCell) -> dict[str, Any]:
         simulate(scenario, Path(folder) / "run", engine="inprocess", observer=Silent(), n_workers=1)
         found = _read(Path(folder) / "run", scenario.kinds(), cheat=kind(cell.cheat))
     return found | {"wall_s": time.perf_counter() - began}
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep quiet about what cheats do to the protocol in every round: the receipts tell it."""
-    log = logging.getLogger("subnet")
-    before = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
 
 
 def _scenario(cell: RewardCell, spec: Spec) -> Scenario:
