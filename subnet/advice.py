@@ -30,9 +30,11 @@ IF_REJECTED: Mapping[str, str] = {
 IF_UNPAID: Mapping[str, str] = {
     "round_refused": "nothing that is in your hands alone: all updates together made the model worse; take part again",
     "strike": "lower your learning rate or clip your gradients: the update was many times too large and did harm",
+    "turned": "send what training on your data gives, and nothing that takes back your last update",
     "negative": "check your labels and lower your learning rate: your update made the model worse",
     "slice_harm": "check your labels for the two slices that are named above: it teaches that one is the other",
     "not_training": "train every round, from its model, on your own data and on the probes that come with the message",
+    "no_course": "train every round on the same data of your own: one update and the next had too little in common",
     "noise": "train on more data, or take part for more rounds: what you improved can't be told from chance yet",
     "no_credit": "check your labels and your learning rate: over all rounds you improved nothing",
     "free_riding": "rely on data of your own: too much of your credit so far repeats what is public already",

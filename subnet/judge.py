@@ -15,10 +15,11 @@ from subnet.assign import Deal, table
 from subnet.receipts import Receipt
 from subnet.scoring import outliers
 from subnet.scoring.base import Appraisal, Credits, Field, Scorer, SliceFindings, z_scores
+from subnet.scoring.course import Finding as Course
 from subnet.scoring.history import History, past_round
 from subnet.scoring.payable import Payable, payable
 from subnet.scoring.probes import Finding
-from subnet.scoring.strikes import is_strike, own_norm_ratio
+from subnet.scoring.strikes import is_strike, is_turn, own_norm_ratio
 from subnet.spec import ScoringSection
 from tokenomics.ledger import Genesis, RoundPlan, plan_round
 
@@ -31,7 +32,8 @@ _PAYABLE = tuple(field.name for field in fields(Payable))
 class Scored:
     """The field of good updates and the scorer's first look at it; `appraisal` is None when there is no update.
 
-    `deal` is whose the round's probes were, `training` what they say of those who were tested.
+    `deal` is whose the round's probes were, `training` what they say of those who were tested; `course` is how each
+    update stands to its sender's own before.
     """
 
     seed: str
@@ -40,6 +42,7 @@ class Scored:
     outliers: Mapping[str, Tensor]
     deal: Deal = dataclass_field(default_factory=dict)
     training: Mapping[str, Finding] = dataclass_field(default_factory=dict)
+    course: Mapping[str, Course] = dataclass_field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,13 +173,16 @@ def _find(
         numbers = receipt["numbers"] = _numbers(index, hotkey, columns, appraisal, aggregated) | shared
         training = scored.training.get(hotkey)
         receipt["probe"] = asdict(training) if training else None
+        course = scored.course.get(hotkey)
+        numbers["course"] = asdict(course) if course else None
         numbers["own_norm_ratio"] = own_norm_ratio(hotkey, numbers["norm"], history.last(rules.window))
-        receipt["strike"] = is_strike(
+        absurd = is_strike(
             norm_ratio=numbers["outliers"]["norm_ratio"],
             own_norm_ratio=numbers["own_norm_ratio"],
             z=numbers["z"],
             rules=rules,
         )
+        receipt["strike"] = absurd or is_turn(course, z=numbers["z"])
         original = appraisal.copy_of.get(hotkey)
         if numbers["gated"] or original:
             receipt["status"] = "rejected"
@@ -191,15 +197,24 @@ def _find(
         if not counts:
             receipt["zero_because"] = "slice_harm" if harmful else ""
             continue
-        if receipt["strike"]:
-            receipt["zero_because"] = "strike"
-        elif numbers["credit"] < 0 and numbers["z"] < rules.negative_z:
-            receipt["zero_because"] = "negative"
-        elif training and training.not_training:
-            receipt["zero_because"] = "not_training"
+        because = "strike" if absurd else _unpaid(receipt, rules)
+        if because:
+            receipt["zero_because"] = because
         else:
             eligible.add(hotkey)
     return eligible
+
+
+def _unpaid(receipt: Receipt, rules: ScoringSection) -> str:
+    """Return why a contribution that counts isn't paid in this round, but for its size; `""` where it may be."""
+    numbers, probe = receipt["numbers"], receipt["probe"]
+    if receipt["strike"]:
+        return "turned"
+    if numbers["credit"] < 0 and numbers["z"] < rules.negative_z:
+        return "negative"
+    if probe and probe["not_training"]:
+        return "not_training"
+    return "no_course" if numbers["course"] and numbers["course"]["no_course"] else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,9 +43,11 @@ REASONS: Mapping[str, str] = {
 ZERO_BECAUSE: Mapping[str, str] = {
     "round_refused": "the round's model was refused, so the round paid nobody",
     "strike": "harm by an update of absurd size: a strike; it suspends the hotkey and voids its credit and pending pay",
+    "turned": "it undid its sender's last update: a strike; it suspends the hotkey, voids its credit and pending pay",
     "negative": "the update made the model worse, beyond noise, which counts several times against earlier credit",
     "slice_harm": "the update taught the model to take one part of the data for another",
     "not_training": "over the last rounds its updates did no more for its own probes than for those of others",
+    "no_course": "over the last rounds its updates had too little in common with each other",
     "noise": "the credit of the window lies inside its own noise band",
     "no_credit": "over all rounds its credit isn't above 0",
     "free_riding": "over all rounds too little of the credit came from anything that wasn't public knowledge",
@@ -145,6 +147,8 @@ def _numbers(numbers: Mapping[str, Any], status: str) -> list[tuple[str, str]]:
         ),
         ("outlier checks", _outliers(numbers["outliers"], numbers.get("field"))),
     ]
+    if numbers.get("course") is not None:
+        lines.append(("course", _course(numbers["course"])))
     if numbers.get("slice") is not None:
         lines.append(("slices", _slices(numbers["slice"])))
     if status == "accepted":
@@ -179,6 +183,16 @@ def _outliers(checks: Mapping[str, float], field: Mapping[str, Any] | None) -> s
             f"half of it {lower:.2f} to {upper:.2f}, median {median:.2f})"
         )
     return "\n".join(lines)
+
+
+def _course(found: Mapping[str, Any]) -> str:
+    limit = found["limit"]
+    judged = "not judged yet" if limit is None else f"{limit:.2f} is needed"
+    verdict = "it turned against it" if found["turned"] else "no course" if found["no_course"] else "passed"
+    return (
+        f"cosine {found['cosine']:.2f} with its own last update, {found['mean']:.2f} on average over "
+        f"{found['n_rounds']} rounds; {judged}: {verdict}"
+    )
 
 
 def _slices(found: Mapping[str, Any]) -> str:

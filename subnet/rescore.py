@@ -24,7 +24,7 @@ from subnet.errors import RunError
 from subnet.judge import Aggregated, Scored, Verdict, judge
 from subnet.receipts import Receipt
 from subnet.report import RoundReport, read_round
-from subnet.scoring import probes, slices
+from subnet.scoring import course, probes, slices
 from subnet.scoring.base import Appraisal, Field, Scorer
 from subnet.scoring.history import History, check_earlier, past_round
 from subnet.scoring.probes import Finding
@@ -202,6 +202,12 @@ class _Round:
     def _scored(self, appraisal: Appraisal | None) -> Scored:
         """Return the field under a scorer's first look; the outlier checks are those on the receipts."""
         seen = [self._played.receipts[hotkey]["numbers"]["outliers"] for hotkey in self._field.hotkeys]
+        kept = {
+            hotkey: found["cosine"]
+            for hotkey in self._field.hotkeys
+            if (found := self._played.receipts[hotkey]["numbers"].get("course"))
+        }
+        originals = set(self._field.hotkeys) - set(appraisal.copy_of if appraisal else ())
         outliers = {name: torch.tensor([one[name] for one in seen], dtype=torch.float64) for name in (seen or [{}])[0]}
         return Scored(
             seed=self._played.record["seed"],
@@ -210,6 +216,7 @@ class _Round:
             outliers=outliers,
             deal=self._deal,
             training=self._training,
+            course=course.find(kept, self._state.history, self._fixture.spec.scoring, among=originals),
         )
 
 

@@ -23,7 +23,7 @@ from subnet.collect import collect as collect_replies
 from subnet.errors import RunError
 from subnet.judge import Aggregated, Scored, Verdict
 from subnet.run_files import NONCES_NAME
-from subnet.scoring import outliers, slices, strikes
+from subnet.scoring import course, outliers, slices, strikes
 from subnet.scoring import probes as training
 from subnet.scoring.base import Field
 from subnet.screening import Expected, Screened, screen
@@ -168,13 +168,22 @@ def score(fixture: Fixture, state: State, opened: Opened, screened: Screened) ->
     appraisal = fixture.scorer.appraise(field, state.history)
     appraisal = slices.look(field, appraisal, state.history, fixture.spec.scoring)
     measured = training.measure(field, appraisal.geometry, hands_of(opened.deal, fixture.probes))
+    rules = fixture.spec.scoring
+    kept = course.cosines(
+        field,
+        appraisal.geometry,
+        course.last_updates(state.history, rules),
+        lambda digest: weights.decode(fixture.objective.layout, fixture.store.get("updates", digest)),
+    )
+    originals = set(field.hotkeys) - set(appraisal.copy_of)
     return Scored(
         seed=seed,
         field=field,
         appraisal=appraisal,
         outliers=outliers.check(field, appraisal.geometry, among=field.without(appraisal.copy_of)),
         deal=opened.deal,
-        training=training.find(measured, state.history, fixture.spec.scoring),
+        training=training.find(measured, state.history, rules),
+        course=course.find(kept, state.history, rules, among=originals),
     )
 
 

@@ -108,6 +108,10 @@ class ScoringSection(_Section):
     strike_z: Annotated[float, Field(ge=-10, le=0)] = -3.0
     """A strike: a norm above so many times what is usual for the field and for its sender, and a credit below 0 by so
     many standard errors."""
+    turn_cosine: Annotated[float, Field(ge=-1, le=0)] = -0.25
+    """A strike as well: an update whose cosine with its sender's last one is below this; -1 turns the rule off."""
+    course_share: Annotated[float, Field(ge=0, le=1)] = 0.65
+    """Nothing earned when the mean of these cosines is below this share of the field's median one; 0 turns it off."""
     suspension: Annotated[int, Field(ge=0, le=10_000)] = 20
     """Rounds for which whoever is struck is out; 0 suspends nobody, though earlier credit is lost all the same."""
     vesting: Annotated[int, Field(ge=0, le=10_000)] = 20

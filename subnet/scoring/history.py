@@ -36,6 +36,8 @@ class PastRound:
         cosines: of the novel parts of two updates, by hotkeys in ascending order.
         strikes: hotkeys that were struck.
         norms: of the updates of everyone in the field, by hotkey.
+        updates: their hashes, likewise.
+        own_cosines: of each with its sender's last one, of those that have one (`subnet.scoring.course`).
         slices: by hotkey the largest confusions of slices, over the field's median one; empty where none are looked at.
         probed: the probe samples that were dealt, in that order.
         probe_z: by hotkey, of those whose training was tested, how far it improved on its own probes beyond others'.
@@ -45,6 +47,8 @@ class PastRound:
     cosines: Mapping[Pair, float]
     strikes: frozenset[str] = frozenset()
     norms: Mapping[str, float] = field(default_factory=dict)
+    updates: Mapping[str, str] = field(default_factory=dict)
+    own_cosines: Mapping[str, float] = field(default_factory=dict)
     slices: Mapping[str, Mapping[SlicePair, float]] = field(default_factory=dict)
     probed: tuple[int, ...] = ()
     probe_z: Mapping[str, float] = field(default_factory=dict)
@@ -181,6 +185,12 @@ def past_round(record: Mapping[str, Any], receipts: Mapping[str, Mapping[str, An
         cosines={(min(pair), max(pair)): value for pair, value in cosines.items()},
         strikes=frozenset(hotkey for hotkey, receipt in receipts.items() if receipt["strike"]),
         norms={hotkey: receipt["numbers"]["norm"] for hotkey, receipt in receipts.items() if receipt["numbers"]},
+        updates={hotkey: receipt["update_hash"] for hotkey, receipt in receipts.items() if receipt["numbers"]},
+        own_cosines={
+            hotkey: course["cosine"]
+            for hotkey, receipt in receipts.items()
+            if (course := (receipt["numbers"] or {}).get("course"))
+        },
         slices={
             hotkey: {(harmed, taken_for): ratio for harmed, taken_for, ratio in found["pairs"]}
             for hotkey, found in ((hotkey, _slice(receipt)) for hotkey, receipt in receipts.items())

@@ -23,11 +23,16 @@ Thresholds, in the spec but for the newcomer's, none from a paper; docs/scoring-
 from collections.abc import Sequence
 from statistics import median
 
+from subnet.scoring.course import Finding
 from subnet.scoring.history import History, PastRound
 from subnet.spec import ScoringSection
 
 NEWCOMER = 2.0
 """A newcomer's usual norm, in median norms of the field."""
+
+
+IMPROVES = 2.0
+"""A credit of so many standard errors and more is an improvement beyond noise, whatever it turns against."""
 
 
 def own_norm_ratio(hotkey: str, norm: float, past: Sequence[PastRound]) -> float | None:
@@ -67,6 +72,16 @@ def is_strike(*, norm_ratio: float, own_norm_ratio: float | None, z: float, rule
     """
     own = norm_ratio / NEWCOMER if own_norm_ratio is None else own_norm_ratio
     return min(norm_ratio, own) > rules.strike_norm_ratio and z < rules.strike_z
+
+
+def is_turn(course: Finding | None, *, z: float) -> bool:
+    """Say whether an update goes against its sender's last one without improving the model beyond noise.
+
+    Args:
+        course: how it stands to those before it; None where there are none.
+        z: its credit in standard errors.
+    """
+    return course is not None and course.turned and z < IMPROVES
 
 
 def suspended(history: History, rules: ScoringSection) -> dict[str, int]:

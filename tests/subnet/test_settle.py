@@ -199,6 +199,22 @@ def test_under_the_default_such_a_cheat_keeps_nothing(game):
     assert found.voided > 0
 
 
+def test_an_update_reversed_is_a_strike_at_any_size(game):
+    """Four honest rounds, then the own update taken back at its own norm: within noise, and found by its direction."""
+    played = game("honest=4,on_off_poison=1")
+    played.play(4)
+    (turncoat,) = played.of_kind("on_off_poison")
+    receipt = played.play().receipts[turncoat]
+    assert (receipt["strike"], receipt["zero_because"], receipt["reward"]) == (True, "turned", 0)
+    course = receipt["numbers"]["course"]
+    assert course["cosine"] < -0.25
+    assert receipt["numbers"]["own_norm_ratio"] < 3.5
+    honest = [played.report(5).receipts[hotkey] for hotkey in played.of_kind("honest")]
+    assert all(one["numbers"]["course"]["cosine"] > 0 and not one["strike"] for one in honest)
+    assert restore(played.fixture).history == played.state.history
+    assert played.play().receipts[turncoat]["reason"] == "suspended"
+
+
 def test_a_restart_in_the_middle_of_vesting_gives_the_same_ledger(open_game, tmp_path):
     """A run that is opened anew before rounds 3, 4 and 6 ends as an unbroken one, byte for byte."""
 

@@ -87,6 +87,8 @@ def values_of(section):
             "negative_weight": 2.0,
             "strike_norm_ratio": 7.0,
             "strike_z": -4.0,
+            "turn_cosine": -0.5,
+            "course_share": 0.5,
             "suspension": 4,
             "vesting": 3,
             "slices": "label",
