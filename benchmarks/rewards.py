@@ -39,6 +39,7 @@ SETTLED = (
 OPEN = (
     *("lazy", "lazy:1", "lazy:0.5", "copycat:0.5", "copycat:1", "coasting", "on_off", "on_off_poison", "slow_poison"),
     *("targeted_flip", "noisy_labels", "backdoor", "old_mixture", "jittered_alie", "jittered_mimic"),
+    *("steady_alie", "steady_mimic"),
 )
 """Kinds whose pay is only bounded."""
 IDENTITIES = ("sybil_split", "same_data", "sybil_clone")

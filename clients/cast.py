@@ -29,6 +29,8 @@ _CHEATS: tuple[type[Behaviour], ...] = (
     jittered.JitteredLittleIsEnough,
     jittered.JitteredInnerProduct,
     jittered.JitteredMimic,
+    jittered.SteadyLittleIsEnough,
+    jittered.SteadyMimic,
     free_riders.Zero,
     free_riders.Noise,
     free_riders.Stale,

@@ -9,6 +9,9 @@ With `r` the novel part of what they agreed on and noise of `t` times its norm, 
 1 / (1 + t^2), and one of them has h / sqrt(1 + t^2) with an honest update whose novel part has cosine h with `r`. The
 noise costs them: updates are clipped to the field's median norm, and only `r` improves (or harms) anything.
 
+The `steady` ones know the rule on a participant's course too (`subnet.scoring.course`): fresh noise makes one update
+unlike the next, so each keeps its noise for good.
+
 They know the honest updates, the base's history and the spec.
 
 Source: this project's own, against the copy rule; the noise is what Fung, Yoon and Beschastnikh 2020, FoolsGold
@@ -24,6 +27,7 @@ from torch import Tensor
 
 from clients import attacks
 from clients.behaviour import Behaviour, View
+from clients.seeds import generator
 
 MARGIN = 0.02
 """So far below `copy_floor` two colluders are: in a model of 650 parameters a cosine of noise is off by .015."""
@@ -41,10 +45,12 @@ class Jittered(Behaviour):
 
     strength: float | None = None
     """Cosine that two of them have, at most 1; None takes the spec's `copy_floor` less .02."""
+    steady: ClassVar[bool] = False
+    """Whether a colluder's noise is the same in every round, but for its size."""
 
     def attack(self) -> attacks.Attack:
         """Return the attack that all agree on."""
-        return attacks.ATTACKS[self.kind.removeprefix("jittered_")]()
+        return attacks.ATTACKS[self.kind.partition("_")[2]]()
 
     def update(self, view: View) -> Tensor:
         """Return the attack under this client's noise."""
@@ -52,7 +58,8 @@ class Jittered(Behaviour):
         wanted = view.copy_floor() - MARGIN if self.strength is None else self.strength
         public = view.global_deltas(N_PUBLIC)
         scale = noise_scale(agreed, view.honest_updates(), public, cosine=min(1.0, max(LEAST, wanted)))
-        drawn = torch.randn(agreed.shape, generator=view.draw(self.kind), dtype=torch.float64)
+        draw = generator("cheat", self.kind, view.identity) if self.steady else view.draw(self.kind)
+        drawn = torch.randn(agreed.shape, generator=draw, dtype=torch.float64)
         noisy: Tensor = agreed.double() + drawn * (scale / float(drawn.norm()))
         return noisy.to(agreed.dtype)
 
@@ -76,6 +83,22 @@ class JitteredMimic(Jittered):
     """`mimic` under noise of each colluder's own, so that they aren't copies. Knows the honest updates and the spec."""
 
     kind: ClassVar[str] = "jittered_mimic"
+
+
+@dataclass(frozen=True, slots=True)
+class SteadyLittleIsEnough(Jittered):
+    """`jittered_alie` whose noise is the same every round, so that its updates are alike. Knows the same."""
+
+    kind: ClassVar[str] = "steady_alie"
+    steady: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class SteadyMimic(Jittered):
+    """`jittered_mimic` whose noise is the same every round, so that its updates are alike. Knows the same."""
+
+    kind: ClassVar[str] = "steady_mimic"
+    steady: ClassVar[bool] = True
 
 
 def noise_scale(agreed: Tensor, honest: Tensor, public: list[Tensor], *, cosine: float) -> float:

@@ -20,6 +20,7 @@ COMMON = torch.randn(N_PARAMS, generator=DRAW)
 HONEST = 0.5 * COMMON + torch.randn(9, N_PARAMS, generator=DRAW)
 PUBLIC = [0.8 * COMMON + torch.randn(N_PARAMS, generator=DRAW), torch.randn(N_PARAMS, generator=DRAW)]
 NAMES = ("jittered_alie", "jittered_ipm", "jittered_mimic")
+STEADY = ("steady_alie", "steady_mimic")
 
 
 def sent(role, identity, *, floor=0.65, public=PUBLIC, number=3):
@@ -56,12 +57,13 @@ def test_the_documented_values_hold():
 
 
 def test_each_is_a_kind_beside_the_attack_that_it_jitters():
-    """The three kinds, each of an attack that colluders without noise have too."""
-    assert {kind for kind, cheat in KINDS.items() if issubclass(cheat, Jittered)} == set(NAMES)
+    """All kinds, each of an attack that colluders without noise have too."""
+    assert {kind for kind, cheat in KINDS.items() if issubclass(cheat, Jittered)} == {*NAMES, *STEADY}
+    assert [type(behaviour(name).attack()) for name in STEADY] == [ATTACKS[name] for name in ("alie", "mimic")]
     assert [type(behaviour(name).attack()) for name in NAMES] == [ATTACKS[name] for name in ("alie", "ipm", "mimic")]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *STEADY])
 @pytest.mark.parametrize("floor", [0.5, 0.65, 0.9])
 def test_no_two_are_alike_beyond_the_floor(name, floor):
     """The novel parts of two colluders, and of one and an honest one, stay below it; the closest pair only just."""
@@ -89,6 +91,13 @@ def test_the_noise_is_ones_own_and_repeats():
     assert torch.equal(one, sent("jittered_alie", "a"))
     assert not torch.equal(one, sent("jittered_alie", "b"))
     assert not torch.equal(one, sent("jittered_alie", "a", number=4))
+
+
+def test_steady_noise_is_ones_own_and_the_same_in_every_round():
+    """Against the rule on a participant's course: one's updates of two rounds are alike, two colluders' are not."""
+    one = sent("steady_mimic", "a")
+    torch.testing.assert_close(one, sent("steady_mimic", "a", number=4))
+    assert not torch.equal(one, sent("steady_mimic", "b"))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -177,6 +177,7 @@ EXPECTED = {
     "alie": ("accepted", "", ""),
     "jittered_alie": ("accepted", "", ""),
     "jittered_mimic": ("accepted", "", ""),
+    "steady_mimic": ("accepted", "", ""),
     "min_max": ("accepted", "", ""),
     "min_sum": ("accepted", "", ""),
     "optimised_alie": ("accepted", "", ""),
