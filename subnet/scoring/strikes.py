@@ -1,9 +1,12 @@
-"""Strikes: what an update of absurd size that does harm costs its sender beyond the round.
+"""Strikes: what an update of absurd size that does harm, or one that undoes the last, costs beyond the round.
 
 An outlier alone is no proof: honest participants with unlike data send long updates too, and longer ones beside the
 field's the more the others have learnt. A norm over `strike_norm_ratio` times what is usual *and* a credit below 0 by
 more than `strike_z` standard errors is a strike. Usual is the larger of two: the field's median norm, and the sender's
 own median norm over the window of pay, which for a newcomer is taken to be twice the field's.
+
+An update that goes against its sender's last one without improving the model beyond noise is a strike at any size
+(`is_turn`; `subnet.scoring.course` has limits and source).
 
 Whoever is struck is out for `suspension` rounds, and its credit up to that round no longer counts towards any pay. Both
 follow from the receipts of settled rounds alone. What of its pay is still pending, the ledger voids
