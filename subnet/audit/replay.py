@@ -1,5 +1,6 @@
 """A settled round, worked out again from its stored replies by the code that played it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,11 +65,17 @@ def replay(fixture: Fixture, state: State, settled: RoundReport, *, minted: int)
     return Replayed(state=state, played=played, concluded=conclude(fixture, state, played, minted=minted))
 
 
-def unreadable(store: Store, settled: RoundReport) -> list[tuple[str, str, str]]:
-    """Return hotkey, recorded hash and what is wrong for every reply of which a file is missing or altered."""
+def unreadable(store: Store, settled: RoundReport, before: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Return hotkey, recorded hash and what is wrong for every file of the round that is missing or altered.
+
+    Args:
+        store: has the files.
+        settled: the round.
+        before: hashes of the updates by hotkey that this round's are held against.
+    """
     found = []
     for hotkey, receipt in settled.receipts.items():
-        for kind, digest in _files(receipt):
+        for kind, digest in [*_files(receipt), *_files({"contribution": None, "update_hash": before.get(hotkey)})]:
             try:
                 store.get(kind, digest)
             except StoreError as error:

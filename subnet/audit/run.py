@@ -20,6 +20,7 @@ from subnet.reopen import reopened
 from subnet.report import RoundReport, read_round
 from subnet.rescore import first_state, state_after
 from subnet.run_files import find_ledger
+from subnet.scoring.course import last_updates
 from subnet.scoring.history import past_round
 from subnet.state import Fixture, State
 from tokenomics.errors import TokenomicsError
@@ -179,7 +180,7 @@ class _Audit:
             layers.compare_round(self._fixture, self._report, settled, again, minted=supply)
         except StoreError as error:
             self._report.unchecked.append(settled.row.round)
-            lost = unreadable(self._fixture.store, settled)
+            lost = unreadable(self._fixture.store, settled, last_updates(state.history, self._fixture.spec.scoring))
             for hotkey, recorded, found in lost:
                 self._wrong("signatures", settled.row.round, hotkey, "stored bytes", recorded, found)
             if not lost:

@@ -19,8 +19,8 @@ It doesn't find whoever adds the *same* noise in every round, or turns to someth
 Thresholds, in the spec but for those below, none from a paper; docs/scoring-research.md has the figures:
 
 - `turn_cosine` -.25: the least honest cosine was -.05; 297 of 298 reversed updates had -.38 or less, one -.16.
-- `course_share` .65: no honest client-round of optdigits was below it on even data, .8 % at Dirichlet .5, .3 % at .1; on
-  MNIST .4, 3.6 (half of it one participant's) and 1.3 %.
+- `course_share` .65: no honest client-round of optdigits was below it on even data, .8 % at Dirichlet .5, .3 % at .1;
+  on MNIST .4, 3.6 (half of it one participant's) and 1.3 %.
 - `FIELD` .3: the median of the honest was .08 and .12 in rounds 2 and 3 of MNIST on even data, and .32 or more in all
   others. `LEAST` 3: so that one unlucky round isn't enough.
 

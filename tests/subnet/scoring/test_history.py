@@ -20,9 +20,19 @@ def test_a_round_is_read_off_its_record_and_receipts():
     """Receipts that count give credits, the others don't, and the triangle of cosines becomes pairs."""
     record = {"cosines": {"hotkeys": ["a", "b", "c"], "lower": [[], [0.1], [0.2, 0.3]]}}
     receipts = {
-        "a": {"counted": COUNTED, "strike": True, "numbers": {"norm": 1.5}},
+        "a": {
+            "counted": COUNTED,
+            "strike": True,
+            "update_hash": "h1",
+            "numbers": {"norm": 1.5, "course": {"cosine": 0.7}},
+        },
         "b": {"counted": None, "strike": False, "numbers": None},
-        "c": {"counted": COUNTED | {"credit": 0.0}, "strike": False, "numbers": {"norm": 0.0}},
+        "c": {
+            "counted": COUNTED | {"credit": 0.0},
+            "strike": False,
+            "update_hash": "h3",
+            "numbers": {"norm": 0.0, "course": None},
+        },
     }
     found = past_round(json.loads(json.dumps(record)), json.loads(json.dumps(receipts)))
     assert found.credits == {
@@ -32,6 +42,8 @@ def test_a_round_is_read_off_its_record_and_receipts():
     assert found.cosines == {("a", "b"): 0.1, ("a", "c"): 0.2, ("b", "c"): 0.3}
     assert found.strikes == {"a"}
     assert found.norms == {"a": 1.5, "c": 0.0}
+    assert found.updates == {"a": "h1", "c": "h3"}
+    assert found.own_cosines == {"a": 0.7}
 
 
 def test_pairs_are_in_ascending_order_whatever_the_records_is():
