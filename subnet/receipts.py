@@ -191,7 +191,7 @@ def _course(found: Mapping[str, Any]) -> str:
     verdict = "it turned against it" if found["turned"] else "no course" if found["no_course"] else "passed"
     return (
         f"cosine {found['cosine']:.2f} with its own last update, {found['mean']:.2f} on average over "
-        f"{found['n_rounds']} rounds; {judged}: {verdict}"
+        f"{found['n_rounds']} round{'s' if found['n_rounds'] > 1 else ''}; {judged}: {verdict}"
     )
 
 
