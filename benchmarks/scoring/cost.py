@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
@@ -15,15 +17,17 @@ import strategies
 from benchmarks.scoring.models import Sequences
 from benchmarks.scoring.report import Bar, Part, Table
 from benchmarks.scoring.runs import task_of
+from clients import weights
 from clients.settings import TrainingSettings
 from clients.task import Task
 from clients.training import train
-from subnet.scoring import geometry, outliers, path_credit
+from subnet.scoring import course, geometry, outliers, path_credit
 from subnet.scoring.base import Field
 from subnet.scoring.history import History
 from subnet.scoring.objective import Objective
 from subnet.scoring.path_credit import PathCredit
 from subnet.spec import ScoringSection
+from subnet.store import Store
 
 __all__ = ["MODELS", "Stopwatch", "field_of", "measured", "part"]
 
@@ -80,6 +84,7 @@ _PARTS: tuple[tuple[Any, str, str], ...] = (
     (geometry, "measure", "geometry"),
     (path_credit, "sum_of_rows", "clipped mean"),
     (outliers, "check", "outliers"),
+    (course, "cosines", "course"),
 )
 """What is told apart; the gradient of an outlier check counts as a gradient."""
 
@@ -159,16 +164,27 @@ def measured(name: str, *, n_clients: int, n_evaluated: int, n_repeats: int) -> 
         found = scorer.appraise(field, History())
         scorer.credit(field, found, combined.update, influence=combined.influence)
 
-    def check() -> None:
-        outliers.check(field, appraisal.geometry)
-
-    check()  # compiled by now
     share = n_evaluated / n_clients
-    turns = [
-        {"forward": _cpu_s(forward) / share, "score": _cpu_s(score), "check": _cpu_s(check)} for _ in range(n_repeats)
-    ]
-    with _watched() as watch:
-        whole = _cpu_s(lambda: (score(), check()))
+    with TemporaryDirectory() as folder:
+        layout, store = field.objective.layout, Store(Path(folder))
+        last = {
+            hotkey: store.put("updates", weights.encode(layout, row))
+            for hotkey, row in zip(field.hotkeys, field.updates, strict=True)
+        }
+
+        def check() -> None:
+            outliers.check(field, appraisal.geometry)
+            course.cosines(
+                field, appraisal.geometry, last, lambda digest: weights.decode(layout, store.get("updates", digest))
+            )
+
+        check()  # compiled by now
+        turns = [
+            {"forward": _cpu_s(forward) / share, "score": _cpu_s(score), "check": _cpu_s(check)}
+            for _ in range(n_repeats)
+        ]
+        with _watched() as watch:
+            whole = _cpu_s(lambda: (score(), check()))
     plain = [turn["score"] / turn["forward"] for turn in turns]
     full = [(turn["score"] + turn["check"]) / turn["forward"] for turn in turns]
     return {

@@ -30,13 +30,14 @@ Beschastnikh 2020, arXiv:1808.04866) and FLDetector (Zhang et al. 2022, arXiv:22
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from statistics import fmean, median
 
 import torch
 from torch import Tensor
 
 from subnet.scoring.base import Field
-from subnet.scoring.geometry import Geometry, dot_products
+from subnet.scoring.geometry import Geometry, dot_products, pair_products
 from subnet.scoring.history import History, PastRound
 from subnet.spec import ScoringSection
 
@@ -45,6 +46,10 @@ FIELD = 0.3
 
 LEAST = 3
 """So many cosines a participant needs before it is held to have no course."""
+
+
+_AT_ONCE = 8
+"""Stored updates that are held at a time, so that what is public is read once for all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,29 +87,29 @@ def last_updates(history: History, rules: ScoringSection) -> dict[str, str]:
 
 
 def cosines(field: Field, shape: Geometry, last: Mapping[str, str], fetch: Callable[[str], Tensor]) -> dict[str, float]:
-    """Return each update's cosine with its sender's last one, of novel parts; one stored update is held at a time.
+    """Return each update's cosine with its sender's last one, of novel parts.
 
     Args:
         field: the round's updates.
         shape: their geometry.
         last: hash of the last update by hotkey.
-        fetch: returns a stored update `(n_params,)` by its hash.
+        fetch: returns a stored update `(n_params,)` by its hash; `_AT_ONCE` of them are held at a time.
 
     Returns:
         By hotkey, of those with a last update; nothing of those without a novel part now or then.
     """
-    found = {}
-    for row, hotkey in enumerate(field.hotkeys):
-        if hotkey not in last:
-            continue
-        before = fetch(last[hotkey])[None]
-        own = dot_products(before, torch.cat([field.updates[row][None].double(), before.double(), shape.public]))[0]
-        product, square, shadow = own[0], own[1], own[2:]
-        rest = product - shadow @ shape.shadow[row]
-        norms = shape.novelty[row] * shape.norms[row] * (square - shadow @ shadow).clamp(min=0).sqrt()
-        cosine = float(rest / norms) if norms > 0 else float("nan")
-        if -float("inf") < cosine < float("inf"):
-            found[hotkey] = min(1.0, max(-1.0, cosine))
+    known = [row for row, hotkey in enumerate(field.hotkeys) if hotkey in last]
+    found: dict[str, float] = {}
+    for start in range(0, len(known), _AT_ONCE):
+        rows = known[start : start + _AT_ONCE]
+        before = torch.stack([fetch(last[field.hotkeys[row]]) for row in rows])
+        shadow = dot_products(before, shape.public)
+        product, square = pair_products(before, field.updates[rows])
+        rest = product - (shadow * shape.shadow[rows]).sum(1)
+        norms = shape.novelty[rows] * shape.norms[rows] * (square - shadow.square().sum(1)).clamp(min=0).sqrt()
+        for row, cosine in zip(rows, (rest / norms).tolist(), strict=True):
+            if isfinite(cosine):
+                found[field.hotkeys[row]] = min(1.0, max(-1.0, cosine))
     return found
 
 

@@ -155,6 +155,23 @@ def dot_products(rows: Tensor, directions: Tensor) -> Tensor:
     return result
 
 
+def pair_products(rows: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Return two `(n,)` float64: dot products of `rows` `(n, n_params)` with `others`, one by one, and with themselves."""
+    products = torch.zeros(rows.shape[0], dtype=torch.float64)
+    squares = torch.zeros_like(products)
+
+    def both(start: int, stop: int) -> tuple[Tensor, Tensor]:
+        block = rows[:, start:stop].double()
+        return (block * others[:, start:stop]).sum(1), block.square().sum(1)
+
+    def add(found: tuple[Tensor, Tensor]) -> None:
+        products.add_(found[0])
+        squares.add_(found[1])
+
+    _in_blocks(both, add, rows.shape[1])
+    return products, squares
+
+
 def _in_blocks(work: Callable[[int, int], _Result], take: Callable[[_Result], object], n_params: int) -> None:
     """Work on blocks of columns, as many at a time as torch has threads, and take the results in the columns' order."""
     spans = [(start, min(start + _COLUMNS, n_params)) for start in range(0, n_params, _COLUMNS)]
