@@ -1,9 +1,14 @@
 """Writing a file so that it is either the old one or the new one, whatever crashes."""
 
 import contextlib
+import glob
 import os
 import tempfile
+import time
 from pathlib import Path
+
+LEFTOVER_S = 600
+"""No file is being written for so long."""
 
 
 def write_new(path: Path, data: bytes) -> None:
@@ -45,6 +50,20 @@ def replace_atomically(path: Path, data: bytes, *, mode: int = 0o644, lasts: boo
         raise
     if lasts:
         sync_folder(path.parent)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary files of a file that crashes have left beside it.
+
+    A writer at work needs its own, so younger ones than `LEFTOVER_S` stay.
+
+    Raises:
+        OSError: the folder can't be read or written to.
+    """
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        with contextlib.suppress(FileNotFoundError):  # another writer was faster
+            if leftover.is_file() and time.time() - leftover.stat().st_mtime > LEFTOVER_S:
+                leftover.unlink()
 
 
 def sync_folder(folder: Path) -> None:

@@ -156,7 +156,7 @@ def dot_products(rows: Tensor, directions: Tensor) -> Tensor:
 
 
 def pair_products(rows: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Return two `(n,)` float64: dot products of `rows` `(n, n_params)` with `others`, one by one, and with themselves."""
+    """Return two `(n,)` float64: each of `rows` `(n, n_params)` times its own of `others`, and times itself."""
     products = torch.zeros(rows.shape[0], dtype=torch.float64)
     squares = torch.zeros_like(products)
 

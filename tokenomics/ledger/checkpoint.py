@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from tokenomics._checks import check_hex
-from tokenomics._files import replace_atomically
+from tokenomics._files import remove_leftovers, replace_atomically
 from tokenomics.errors import LedgerCorruptError, LedgerError, ProofError
 from tokenomics.keys import Keypair
 from tokenomics.note import NoteSignature, TreeHead, VerifierKey, parse_note, write_note
@@ -109,6 +109,21 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         raise LedgerError(
             f"round {checkpoint.round} is settled, but {file} can't be written: {error.strerror}",
             remedy="free some space or mend the permissions, then go on: the next round writes it",
+        ) from error
+
+
+def tidy(path: Path) -> None:
+    """Remove what crashes have left of checkpoint files beside the ledger at `path`.
+
+    Raises:
+        LedgerError: the folder can't be written to.
+    """
+    file = checkpoint_path(path)
+    try:
+        remove_leftovers(file)
+    except OSError as error:
+        raise LedgerError(
+            f"a temporary file beside {file} can't be removed: {error.strerror}", remedy="mend the folder's permissions"
         ) from error
 
 

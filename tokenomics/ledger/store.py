@@ -13,7 +13,7 @@ from tokenomics.canonical import canonical_json
 from tokenomics.errors import LedgerCorruptError, LedgerError, LedgerRaceError
 from tokenomics.keys import Keypair
 from tokenomics.ledger import creation, migrate
-from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path, read_checkpoint, write_checkpoint
+from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path, read_checkpoint, tidy, write_checkpoint
 from tokenomics.ledger.connection import open_engine, transaction
 from tokenomics.ledger.log import Log, genesis_leaf, origin_of, round_leaf
 from tokenomics.ledger.order_rows import read_book
@@ -204,6 +204,8 @@ class Ledger(Reader):
                 raise LedgerCorruptError(message, remedy=remedy)
         if not self._read_only and (checkpoint is None or checkpoint.round < tip.round):
             write_checkpoint(self.path, self._checkpoint_at(tip))
+        if not self._read_only:
+            tidy(self.path)
 
 
 def copy_ledger(path: Path, to: Path) -> Checkpoint:

@@ -43,6 +43,26 @@ for number in range(ledger.height + 1, 100_000):
 """
 
 
+def test_what_a_crash_left_of_a_checkpoint_is_removed_by_the_next_validator(
+    database: Database, tmp_path: Path, make_genesis: Callable[..., Genesis], validator: Keypair
+) -> None:
+    """An old temporary file goes; one that another validator may be writing, and files of other names, stay."""
+    path = tmp_path / "ledger.sqlite"
+    database.create(path, make_genesis(), validator).close()
+    old, young, other = (
+        tmp_path / name for name in (".ledger.sqlite.checkpoint.a", ".ledger.sqlite.checkpoint.b", ".x")
+    )
+    for file in (old, young, other):
+        file.write_bytes(b"half")
+    for file in (old, other):
+        os.utime(file, (0, 0))
+    Ledger.open(path, read_only=True).close()
+    assert old.exists()
+    Ledger.open(path).close()
+    assert (old.exists(), young.exists(), other.exists()) == (False, True, True)
+    assert verify_ledger(path).ok
+
+
 def test_a_killed_validator_leaves_whole_rounds_and_every_acknowledged_one(
     database: Database, tmp_path: Path, make_genesis: Callable[..., Genesis], validator: Keypair
 ) -> None:
