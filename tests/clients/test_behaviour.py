@@ -16,8 +16,9 @@ from clients.errors import CastError
 from clients.weights import encode
 from tests.clients.views import BASE, view
 
-NOISY = ("alie", "ipm", "mimic")
+NOISY, STEADY = ("alie", "ipm", "mimic"), ("alie", "mimic")
 OWN, HISTORY = {"own_update"}, {"last_global_delta"}
+NOISE = {"collusion", "honest_updates", "global_deltas", "copy_floor"}
 KNOWS = {
     "zero": set(),
     "nan": set(),
@@ -39,7 +40,8 @@ KNOWS = {
     "sybil_clone": {"leader_update"},
     "wrong_node": OWN | {"peer_hotkey"},
     **{name: {"collusion"} for name in ATTACKS},
-    **{f"jittered_{name}": {"collusion", "honest_updates", "global_deltas", "copy_floor"} for name in NOISY},
+    **dict.fromkeys(map("jittered_{}".format, NOISY), NOISE),
+    **dict.fromkeys(map("steady_{}".format, STEADY), NOISE),
 }
 """What a kind looks at over its first rounds; those that aren't named look at their own update alone."""
 
