@@ -180,7 +180,9 @@ def score(fixture: Fixture, state: State, opened: Opened, screened: Screened) ->
         seed=seed,
         field=field,
         appraisal=appraisal,
-        outliers=outliers.check(field, appraisal.geometry, among=field.without(appraisal.copy_of)),
+        outliers=outliers.check(
+            field, appraisal.geometry, among=field.without(appraisal.copy_of), descent=appraisal.descent
+        ),
         deal=opened.deal,
         training=training.find(measured, state.history, rules),
         course=course.find(kept, state.history, rules, among=originals),

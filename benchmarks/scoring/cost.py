@@ -173,7 +173,7 @@ def measured(name: str, *, n_clients: int, n_evaluated: int, n_repeats: int) -> 
         }
 
         def check() -> None:
-            outliers.check(field, appraisal.geometry)
+            outliers.check(field, appraisal.geometry, descent=appraisal.descent)
             course.cosines(
                 field, appraisal.geometry, last, lambda digest: weights.decode(layout, store.get("updates", digest))
             )

@@ -92,6 +92,8 @@ class Appraisal:
         gated: bool; free riding this round: credit 0 and out of the aggregate.
         copy_of: hotkey of the earliest of the cluster for those who copied it; such are out of the aggregate too.
         slices: what was found in the slices; None where the spec asks for none.
+        descent: `(n_params,)` against the mean gradient of the loss that the scorer looked along; None where it took
+            none.
     """
 
     credit: Tensor
@@ -102,6 +104,7 @@ class Appraisal:
     gated: Tensor
     copy_of: Mapping[str, str]
     slices: SliceFindings | None = None
+    descent: Tensor | None = None
 
     @property
     def z(self) -> Tensor:

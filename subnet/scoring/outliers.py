@@ -12,8 +12,9 @@ Rousseeuw and Croux 1993, "Alternatives to the Median Absolute Deviation").
   arXiv:1703.02757).
 - `spectral`: squared projection on the field's first principal direction, over the median one (DnC, Shejwalkar and
   Houmansadr 2021, "Manipulating the Byzantine"); in [0, inf).
-- `gradient_cosine`: cosine with the descent direction of the validation loss at the base, in [-1, 1] (FLTrust, Cao et
-  al. 2021, arXiv:2012.13995, with the validation gradient for the root update).
+- `gradient_cosine`: cosine with the descent direction of the validation loss, in [-1, 1] (FLTrust, Cao et al. 2021,
+  arXiv:2012.13995, with the validation gradient for the root update): at the middle of the first look's path where the
+  scorer has taken that gradient, at the base where it hasn't.
 
 Thresholds: none of these has one of its own. f = floor(.3 n) is the share that the default strategy gives up too
 (DESIGN section 6). The norm ratio decides with the credit in `strikes`, which has the limits and their source.
@@ -36,7 +37,9 @@ _FLOAT32_NORM = 1e34
 """Differences and sums of two values of rows of this norm stay inside float32."""
 
 
-def check(field: Field, shape: Geometry, *, among: Tensor | None = None) -> dict[str, Tensor]:
+def check(
+    field: Field, shape: Geometry, *, among: Tensor | None = None, descent: Tensor | None = None
+) -> dict[str, Tensor]:
     """Return every check as finite `(n,)` float64, by name.
 
     Args:
@@ -44,13 +47,14 @@ def check(field: Field, shape: Geometry, *, among: Tensor | None = None) -> dict
         shape: their geometry; its inner products are in float64, so distances come out of them.
         among: `(n,)` bool: whose norms the median is taken of, which decides strikes: those that copy nobody. All
             where None.
+        descent: `(n_params,)` float64 where the validation loss falls, if that is known already; that at the base where
+            None.
     """
     norms = shape.norms
     to_centre = _centre_distance(field.updates, narrow=bool(norms.max() <= _FLOAT32_NORM))
     distances = squared_distances(shape.gram)
-    descent = torch.zeros_like(field.base, dtype=torch.float64)
-    for batch in field.batches:
-        descent -= field.objective.gradient(field.base, batch).double() / len(field.batches)
+    if descent is None:
+        descent = _descent_at_base(field)
     scale = norms * descent.norm()
     along = geometry.dot_rows(field.updates, descent)
     checks = {
@@ -94,6 +98,13 @@ def robust_z(values: Tensor) -> Tensor:
     if mad == 0:
         return torch.zeros_like(values)
     return (values - geometry.midpoint_median(values)) / (MAD_TO_SIGMA * mad)
+
+
+def _descent_at_base(field: Field) -> Tensor:
+    descent = torch.zeros_like(field.base, dtype=torch.float64)
+    for batch in field.batches:
+        descent -= field.objective.gradient(field.base, batch).double() / len(field.batches)
+    return descent
 
 
 def _over_median(values: Tensor, among: Tensor | None = None) -> Tensor:

@@ -8,7 +8,8 @@ along the straight path from the base model to the new one:
 
 Here n counts those that copy nobody, and so does the median: what a copy does changes nobody else's credit. The credits
 of these add up to the loss improvement of their clipped mean where the path leads there, and cost 3 gradients a batch
-whatever the number of clients. They are what is paid, at the equal weight 1/n: a strategy that drops
+whatever the number of clients. The first look, which says who is kept out of the aggregate, takes the path's middle
+alone, 1 gradient a batch. They are what is paid, at the equal weight 1/n: a strategy that drops
 somebody as a precaution doesn't decide its pay.
 
 Beside them, for study and for the receipt, stands the credit of what the strategy took of each update:
@@ -27,7 +28,7 @@ arXiv:1102.0989), with the composite midpoint rule; clipping, gate and copy rule
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -41,6 +42,11 @@ from subnet.scoring.history import History
 from subnet.spec import ScoringSection
 
 PATH_POINTS = (1 / 6, 1 / 2, 5 / 6)
+"""Where the paying credit looks."""
+
+_MIDDLE = (1 / 2,)
+"""Where the first look does."""
+
 _AT_ONCE = 8
 """Batches whose gradients are kept at a time, so that the updates are read once for all of them."""
 
@@ -70,8 +76,8 @@ class PathCredit(Scorer):
         shape = replace(shape, clip=geometry.clip_factors(shape.norms, among=originals))
         kept = originals & ~gated
         direction = sum_of_rows(Updates(field.updates), shape.clip * kept / max(1, int(kept.sum())))
-        whole, _ = _slopes(field, shape, direction)
-        credit, standard_error = mean_and_error(-shape.clip * whole / int(originals.sum()))
+        slopes = _slopes(field, shape, direction, points=_MIDDLE)
+        credit, standard_error = mean_and_error(-shape.clip * slopes.whole / int(originals.sum()))
         return Appraisal(
             credit=credit,
             standard_error=standard_error,
@@ -80,6 +86,7 @@ class PathCredit(Scorer):
             gate=gate,
             gated=gated,
             copy_of=copy_of,
+            descent=-slopes.gradient,
         )
 
     def credit(
@@ -87,16 +94,16 @@ class PathCredit(Scorer):
     ) -> Credits:
         """Take the credit along the path to the new model: of whole updates, of their novel parts, and as weighed."""
         shape = appraisal.geometry
-        whole, novel = _slopes(field, shape, aggregate)
+        slopes = _slopes(field, shape, aggregate, points=PATH_POINTS)
         n_originals = int(field.without(appraisal.copy_of).sum())
-        credit, standard_error = mean_and_error(-shape.clip * whole / n_originals)
-        novel_credit, novel_error = mean_and_error(-shape.clip * novel / n_originals)
+        credit, standard_error = mean_and_error(-shape.clip * slopes.whole / n_originals)
+        novel_credit, novel_error = mean_and_error(-shape.clip * slopes.novel / n_originals)
         return Credits(
             credit=credit,
             standard_error=standard_error,
             novel=novel_credit,
             novel_standard_error=novel_error,
-            weighted=None if influence is None else mean_and_error(-influence * whole)[0],
+            weighted=None if influence is None else mean_and_error(-influence * slopes.whole)[0],
         )
 
     def _set_apart(
@@ -170,13 +177,27 @@ def per_client_credit(field: Field, clip: Tensor, aggregate: Tensor) -> Tensor:
     return credits
 
 
-def _slopes(field: Field, shape: geometry.Geometry, aggregate: Tensor) -> tuple[Tensor, Tensor]:
-    """Return <u_i, G_b> of whole updates and of their novel parts, each `(n_batches, n)`."""
-    whole, novel = [], []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Slopes:
+    """Inner products of updates with a path's gradients G_b.
+
+    Attributes:
+        whole: `(n_batches, n)` <u_i, G_b>.
+        novel: the same of the updates' novel parts.
+        gradient: `(n_params,)` mean of G_b over the batches.
+    """
+
+    whole: Tensor
+    novel: Tensor
+    gradient: Tensor
+
+
+def _slopes(field: Field, shape: geometry.Geometry, aggregate: Tensor, *, points: tuple[float, ...]) -> _Slopes:
+    whole, novel, total = [], [], torch.zeros(len(field.base), dtype=torch.float64)
     for start in range(0, len(field.batches), _AT_ONCE):
         gradients = torch.stack(
             [
-                field.objective.path_gradient(field.base, aggregate, batch, points=PATH_POINTS)
+                field.objective.path_gradient(field.base, aggregate, batch, points=points)
                 for batch in field.batches[start : start + _AT_ONCE]
             ]
         )
@@ -184,4 +205,5 @@ def _slopes(field: Field, shape: geometry.Geometry, aggregate: Tensor) -> tuple[
         public = shape.shadow @ geometry.dot_products(shape.public, gradients)
         whole.append(along.T)
         novel.append((along - public).T)
-    return torch.cat(whole), torch.cat(novel)
+        total += gradients.sum(0)
+    return _Slopes(whole=torch.cat(whole), novel=torch.cat(novel), gradient=total / len(field.batches))

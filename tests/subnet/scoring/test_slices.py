@@ -218,7 +218,7 @@ def test_a_task_names_slices_of_its_own(field, task):
     objective = Objective(halves)
     found = appraise(replace(field, objective=objective))
     assert found.slices.names == (0, 1)
-    assert objective.n_gradients == 24 + 4
+    assert objective.n_gradients == 8 + 4
 
 
 @pytest.mark.parametrize(
