@@ -1,17 +1,24 @@
-"""Ledgers and rounds for hypothesis to draw: schedules that run out, ties, strikes and huge scores."""
+"""Ledgers and rounds for hypothesis to draw: schedules that run out, ties, strikes, huge scores and orders."""
 
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
 from tests.tokenomics.ledger.conftest import digest
-from tests.tokenomics.ledger.model import Model
+from tests.tokenomics.ledger.model import ELSEWHERE, FORGED, Model
+from tests.tokenomics.ledger.owners import ALICE, BOB, CAROL, escrow, order_of, participant, purse
 from tokenomics import HeightSchedule, Shares, SupplySchedule, Token
 from tokenomics.keys import Keypair
-from tokenomics.ledger import Genesis, ReceiptEntry, Settlement
+from tokenomics.ledger import Genesis, ReceiptEntry, Settlement, SignedOrder
+from tokenomics.ledger.log import genesis_head
+from tokenomics.ledger.order import ORDER_KINDS
 
 VALIDATOR = Keypair.from_seed(bytes(32))
-HOTKEYS = tuple(digest(name) for name in ("alice", "bob", "carol", "dan"))
+WALLETS = (ALICE, BOB, CAROL)
+HOTKEYS = (*(wallet.hotkey.keypair.public for wallet in WALLETS), digest("dan"))
 
 schedules = st.builds(HeightSchedule, subsidy=st.integers(1, 2_000), interval=st.integers(1, 9)) | st.builds(
     SupplySchedule, cap=st.integers(1, 5_000), emission=st.integers(1, 800)
@@ -30,14 +37,47 @@ rounds = st.fixed_dictionaries(
     }
 )
 
+_ACCOUNTS = ("own", "own", "purse", "purse", "another's", "another's purse", "owner", "validator")
+wishes = st.lists(
+    st.fixed_dictionaries(
+        {
+            "who": st.sampled_from(WALLETS),
+            "kind": st.sampled_from(ORDER_KINDS),
+            "source": st.sampled_from([*_ACCOUNTS, "pending", "burn", "issuance"]),
+            "destination": st.sampled_from([*_ACCOUNTS, "nobody", "burn"]),
+            "another": st.sampled_from(WALLETS),
+            "amount": st.integers(1, 40) | st.integers(1, 2_000) | st.just(2**63 - 1),
+            "step": st.sampled_from([1, 1, 1, 1, 1, 0, 2]),
+            "flaw": st.sampled_from([None] * 6 + ["forged", "untitled", "elsewhere", "expired", "other escrow"]),
+        }
+    ),
+    max_size=4,
+)
+"""Orders of all kinds from and to anywhere, of which few apply."""
+sound_wishes = st.lists(
+    st.fixed_dictionaries(
+        {
+            "place": st.integers(0, 20),
+            "kind": st.sampled_from(["transfer", "transfer", "stake", "burn"]),
+            "destination": st.sampled_from(WALLETS),
+            "share": st.floats(0, 1),
+        }
+    ),
+    max_size=4,
+)
+"""Orders that apply wherever there is something to spend, if no others come before them."""
+rounds_with_orders = st.builds(lambda drawn, orders: {**drawn, "wishes": orders}, rounds, sound_wishes | wishes)
 
-def genesis_of(schedule: HeightSchedule | SupplySchedule, shares: Shares, vesting: int) -> Genesis:
+
+def genesis_of(
+    schedule: HeightSchedule | SupplySchedule, shares: Shares, vesting: int, *, owner: str = "team"
+) -> Genesis:
     """A first row with what was drawn."""
     return Genesis(
         subnet="digits",
         spec_hash=digest("spec"),
         validator=VALIDATOR.public,
-        owner="team",
+        owner=owner,
         token=Token("DIG"),
         schedule=schedule,
         shares=shares,
@@ -64,4 +104,83 @@ def settlement_of(model: Model, drawn: dict[str, Any]) -> Settlement:
         entries=entries,
         unpaid_score=drawn["unpaid_score"],
         pays=drawn["pays"],
+        orders=orders_of(model, drawn.get("wishes", ())),
     )
+
+
+def orders_of(model: Model, wanted: Iterable[dict[str, Any]]) -> tuple[SignedOrder, ...]:
+    """What owners order next; a wish that isn't even an order by its form is none."""
+    nonces = Counter(model.nonces)
+    found = [_sound_order(model, one, nonces) if "place" in one else _order_of(model, one, nonces) for one in wanted]
+    return tuple(one for one in found if one is not None)
+
+
+def _sound_order(model: Model, wish: dict[str, Any], nonces: Counter[str]) -> SignedOrder | None:
+    genesis, theirs = model.genesis, model.genesis.owner
+    spendable = [
+        (account, wallet)
+        for wallet in WALLETS
+        for account in (
+            *(participant(wallet), purse(wallet), escrow(wallet, genesis)),
+            *([f"owner:{theirs}", f"validator:{genesis.validator}"] if theirs == wallet.coldkey.public else []),
+        )
+        if model.balances[account]
+    ]
+    if not spendable:
+        return None
+    source, wallet = spendable[wish["place"] % len(spendable)]
+    kind = "unstake" if source.startswith("escrow:") else wish["kind"]
+    to = {"unstake": purse(wallet), "stake": escrow(wallet, genesis), "burn": "burn"}.get(
+        kind, purse(wish["destination"])
+    )
+    if source == to:
+        return None
+    nonces[wallet.coldkey.public] += 1
+    return order_of(
+        wallet,
+        genesis,
+        kind=kind,
+        source=source,
+        destination=to,
+        amount=max(1, int(wish["share"] * model.balances[source])),
+        nonce=nonces[wallet.coldkey.public],
+        expires=model.height + 1,
+    )
+
+
+def _order_of(model: Model, wish: dict[str, Any], nonces: Counter[str]) -> SignedOrder | None:
+    genesis, wallet, another, flaw = model.genesis, wish["who"], wish["another"], wish["flaw"]
+    own, kind, coldkey = participant(wallet), wish["kind"], wallet.coldkey.public
+    mine = escrow(wallet, genesis) if flaw != "other escrow" else f"escrow:{digest('another validator')}:{coldkey}"
+    names = {
+        "own": own,
+        "purse": purse(wallet),
+        "another's": participant(another),
+        "another's purse": purse(another),
+        "owner": f"owner:{genesis.owner}",
+        "validator": f"validator:{genesis.validator}",
+        "pending": own.replace("participant", "pending"),
+        "nobody": f"participant:{digest('nobody')}",
+        "burn": "burn",
+        "issuance": "issuance",
+    }
+    source = mine if kind == "unstake" else names[wish["source"]]
+    destination = {"stake": mine, "unstake": purse(wallet), "burn": "burn"}.get(kind, names[wish["destination"]])
+    nonce = nonces[coldkey] + wish["step"]
+    if source == destination or not nonce:
+        return None
+    nonces[coldkey] = nonce
+    signed = order_of(
+        wallet,
+        genesis,
+        subnet=ELSEWHERE if flaw == "elsewhere" else genesis_head(genesis),
+        kind=kind,
+        source=source,
+        destination=destination,
+        amount=wish["amount"],
+        nonce=nonce,
+        expires=max(1, model.height + (flaw != "expired")),
+    )
+    if flaw == "forged":
+        return replace(signed, signature=FORGED)
+    return replace(signed, title=None) if flaw == "untitled" else signed

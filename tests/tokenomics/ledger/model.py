@@ -4,8 +4,17 @@ import math
 from collections import Counter
 from fractions import Fraction
 
+from tests.tokenomics.ledger.conftest import digest
+from tests.tokenomics.ledger.owners import ALICE, BOB, CAROL
 from tokenomics import HeightSchedule
-from tokenomics.ledger import Genesis, Settlement
+from tokenomics.ledger import Genesis, Settlement, SignedOrder
+
+FORGED = "00" * 64
+"""The signature of orders that nobody signed."""
+ELSEWHERE = digest("another ledger")
+"""The ledger of orders that are for another one."""
+_OWNERS = {wallet.hotkey.keypair.public: wallet.coldkey.public for wallet in (ALICE, BOB, CAROL)}
+"""Coldkey by hotkey; who isn't here has none."""
 
 
 class Model:
@@ -20,6 +29,9 @@ class Model:
         self.vested: Counter[str] = Counter()
         self.voided: Counter[str] = Counter()
         self.earned: Counter[str] = Counter()
+        self.moved: Counter[str] = Counter()
+        self.nonces: dict[str, int] = {}
+        self.known: set[str] = set()
 
     @property
     def height(self) -> int:
@@ -40,7 +52,7 @@ class Model:
         return sum((schedule.subsidy // 2**era) * schedule.interval for era in range(64))
 
     def settle(self, settlement: Settlement) -> dict[tuple[str, str], int]:
-        """Settle a round; return its postings by account and kind."""
+        """Settle a round; return its postings by account and kind, but for those of its orders (see `spend`)."""
         assert settlement.round == self.height + 1
         emission = self._emission(settlement.round)
         scores = {entry.hotkey: entry.score for entry in settlement.entries if settlement.pays}
@@ -65,6 +77,46 @@ class Model:
         for (account, _), amount in found.items():
             self.balances[account] += amount
         return found
+
+    def spend(self, settlement: Settlement) -> list[SignedOrder]:
+        """Move what the orders of the round just settled want moved; return those that apply, in their order."""
+        orders = sorted(settlement.orders, key=lambda one: (one.order.coldkey, one.order.nonce, one.leaf))
+        return [signed for signed in orders if self._moves(signed, settlement.round)]
+
+    def _moves(self, signed: SignedOrder, number: int) -> bool:
+        order = signed.order
+        if not (
+            order.subnet != ELSEWHERE
+            and signed.signature != FORGED
+            and number <= order.expires
+            and order.nonce == self.nonces.get(order.coldkey, 0) + 1
+            and self._owner(order.source, titled=signed.title is not None) == order.coldkey
+            and self._takes(order.destination, order.kind)
+            and self.balances[order.source] >= order.amount
+        ):
+            return False
+        for account, amount in ((order.source, -order.amount), (order.destination, order.amount)):
+            self.balances[account] += amount
+            self.moved[account] += amount
+        self.nonces[order.coldkey] = order.nonce
+        self.known.add(order.source)
+        return True
+
+    def _owner(self, account: str, *, titled: bool) -> str | None:
+        """Whose money it is: the last part of an account's name says so, but for pay."""
+        kind, _, name = account.partition(":")
+        if kind == "participant":
+            return _OWNERS.get(name) if titled or account in self.known else None
+        if kind in {"owner", "validator"}:
+            return self.genesis.owner
+        return name.rpartition(":")[2] if kind in {"wallet", "escrow"} else None
+
+    def _takes(self, account: str, kind: str) -> bool:
+        if kind == "stake":
+            return account.startswith(f"escrow:{self.genesis.validator}:")
+        if kind != "transfer" or account.startswith("wallet:"):
+            return True
+        return account.startswith(("participant:", "owner:", "validator:")) and account in self.balances
 
     def pending_of(self, hotkey: str) -> int:
         """What a hotkey has earned that is neither released nor voided."""

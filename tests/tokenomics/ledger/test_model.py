@@ -27,8 +27,10 @@ from hypothesis.stateful import (
 from tests.tokenomics.ledger.conftest import digest
 from tests.tokenomics.ledger.crashes import File, Place, Server
 from tests.tokenomics.ledger.database import Database
-from tests.tokenomics.ledger.drawn import VALIDATOR, genesis_of, rounds, schedules, settlement_of, shares
+from tests.tokenomics.ledger.drawn import VALIDATOR, genesis_of, schedules, settlement_of, shares
+from tests.tokenomics.ledger.drawn import rounds_with_orders as rounds
 from tests.tokenomics.ledger.model import Model
+from tests.tokenomics.ledger.owners import CAROL
 from tokenomics import HeightSchedule, Shares, SupplySchedule
 from tokenomics.errors import LedgerConflictError, LedgerError
 from tokenomics.keys import Keypair
@@ -41,16 +43,21 @@ writers = st.sampled_from(["first", "second"])
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """Settling, racing, crashing and restarting, beside a model that does the same sums."""
+    """Settling, spending, racing, crashing and restarting, beside a model that does the same sums."""
 
     def __init__(self, place: Place) -> None:
         super().__init__()
         self.place = place
         self.open: dict[str, Ledger] = {}
 
-    @initialize(schedule=schedules, shares=shares, vesting=st.integers(0, 4))
-    def begin(self, schedule: HeightSchedule | SupplySchedule, shares: Shares, vesting: int) -> None:
-        genesis = genesis_of(schedule, shares, vesting)
+    @initialize(
+        schedule=schedules,
+        shares=shares,
+        vesting=st.integers(0, 4),
+        owner=st.sampled_from(["team", CAROL.coldkey.public]),
+    )
+    def begin(self, schedule: HeightSchedule | SupplySchedule, shares: Shares, vesting: int, owner: str) -> None:
+        genesis = genesis_of(schedule, shares, vesting, owner=owner)
         self.model = Model(genesis)
         self.place.create(genesis, VALIDATOR)
 
@@ -70,10 +77,15 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def in_model(self, settlement: Settlement) -> None:
         """Let the model settle what the ledger has settled, and compare the round's postings."""
-        expected = self.model.settle(settlement)
+        expected, applied = self.model.settle(settlement), self.model.spend(settlement)
+        assert self.ledger("reader").orders(settlement.round) == applied
         postings = self.ledger("reader").postings(settlement.round)
-        assert {(one.account, one.kind): one.amount for one in postings} == expected
-        assert [one.position for one in postings] == list(range(len(expected)))
+        assert [one.position for one in postings] == list(range(len(postings)))
+        paid, moved = postings[: len(expected)], postings[len(expected) :]
+        assert {(one.account, one.kind): one.amount for one in paid} == expected
+        sides = [[(one.source, -one.amount), (one.destination, one.amount)] for one in (two.order for two in applied)]
+        assert [(one.account, one.amount) for one in moved] == [side for both in sides for side in both]
+        assert [one.kind for one in moved[::2]] == [one.order.kind for one in applied]
 
     @rule(drawn=rounds, who=writers)
     def settle(self, drawn: dict[str, Any], who: str) -> None:
@@ -196,6 +208,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert (one.vested, one.voided) == (model.vested[hotkey], model.voided[hotkey])
             assert one.pending == model.pending_of(hotkey) == pending.of(hotkey)
             assert one.vested + one.pending + one.voided == model.earned[hotkey]
+            assert one.moved == model.moved[f"participant:{hotkey}"]
 
     def teardown(self) -> None:
         """The chain holds, and a ledger of the same rounds that was never disturbed has the same bytes."""
