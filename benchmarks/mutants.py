@@ -34,6 +34,7 @@ NOTICED: Final = frozenset({"killed", "timeout", "segfault", "suspicious", "caug
 
 _REFUSALS: Final = "test_refusals.py"
 _PLANNING: Final = "ledger/test_planning.py"
+_ORDERS: Final = ("ledger/test_order.py", "ledger/test_order_refusals.py", "ledger/test_spending.py")
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     "split": ("test_split.py", _REFUSALS),
     "emission": ("test_emission.py", _REFUSALS),
@@ -52,6 +53,10 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "ledger/log": (_PLANNING,),
     "ledger/planning": (_PLANNING, _REFUSALS),
     "ledger/records": (_PLANNING, _REFUSALS, "ledger/test_store.py::test_leaves_are_the_canonical_bytes"),
+    "ledger/accounts": _ORDERS,
+    "ledger/order": _ORDERS,
+    "ledger/title": _ORDERS,
+    "ledger/spending": _ORDERS,
 }
 """By module, the tests that are to notice: those without a database, of which a thousand runs take minutes."""
 

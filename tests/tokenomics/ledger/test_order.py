@@ -1,5 +1,6 @@
 """An order's document: what can't be an order isn't one, and no changed byte passes for what was signed."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -80,6 +81,13 @@ def test_an_order_reads_back_as_it_was_signed(genesis: Genesis) -> None:
     assert signed.is_signed
     spelled_otherwise = json.dumps(signed.to_dict(), indent=3).encode()
     assert SignedOrder.from_bytes(spelled_otherwise).leaf == signed.leaf
+    assert signed.hash == hashlib.sha256(signed.leaf).hexdigest()
+
+
+def test_an_order_without_a_title_reads_back_without_one(genesis: Genesis) -> None:
+    signed = order_of(ALICE, genesis, source=purse(ALICE))
+    assert signed.title is None
+    assert SignedOrder.from_bytes(signed.leaf) == signed
 
 
 @pytest.mark.parametrize("field", ["subnet", "kind", "coldkey", "source", "destination", "amount", "nonce", "expires"])

@@ -209,6 +209,23 @@ def test_a_rotated_hotkey_leaves_both_accounts_with_the_coldkey(genesis: Genesis
     assert len(spend(genesis, book, both, round=5).applied) == 1
 
 
+def test_a_copied_book_says_the_same_and_changes_alone(genesis: Genesis, book: Book) -> None:
+    book.enter((), [order_of(ALICE, genesis)])
+    copied = book.copy()
+    assert copied == book
+    copied.enter([("burn", "burn", 1)], [order_of(BOB, genesis)])
+    for name in ("balances", "nonces", "holders"):
+        assert getattr(copied, name) != getattr(book, name)
+
+
+def test_a_book_grows_by_what_later_rounds_have_changed() -> None:
+    """Amounts are added up; the later nonce and holder count."""
+    book = Book(balances={"a": 5, "b": 1}, nonces={"x": 1, "y": 2}, holders={"h": "x"})
+    book.grow(Book(balances={"a": -2, "c": 4}, nonces={"x": 3}, holders={"g": "y"}))
+    assert book.balances == {"a": 3, "b": 1, "c": 4}
+    assert (book.nonces, book.holders) == ({"x": 3, "y": 2}, {"h": "x", "g": "y"})
+
+
 def test_what_is_in_the_book_stays_as_it_was(genesis: Genesis, book: Book) -> None:
     before = book.copy()
     spend(genesis, book, [order_of(ALICE, genesis)], round=5)
