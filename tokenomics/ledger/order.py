@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, Self
 
 from tokenomics._checks import INT64_MAX, check_hex, check_integer, check_text
 from tokenomics.canonical import canonical_json, sha256_hex
-from tokenomics.errors import CanonicalError, OrderError
+from tokenomics.errors import OrderError
 from tokenomics.keys import Keypair, verify
 from tokenomics.ledger.accounts import BURN, ESCROW_PREFIX, escrow_account, hotkey_of, is_escrow_of, wallet_account
 from tokenomics.ledger.title import Title
@@ -69,7 +69,10 @@ class Order:
             raise OrderError(f"{self.source} would pay itself", remedy="name another destination")
         problem = self._misfit()
         if problem:
-            raise OrderError(f"a {self.kind} {problem}", remedy="see docs/ledger.md for which account each kind takes")
+            article = "an" if self.kind == "unstake" else "a"
+            raise OrderError(
+                f"{article} {self.kind} {problem}", remedy="see docs/ledger.md for which account each kind takes"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data, whose canonical bytes are signed."""
@@ -143,7 +146,7 @@ class SignedOrder:
 
     @property
     def leaf(self) -> bytes:
-        """Its canonical bytes: what is stored, hashed and written to a file."""
+        """Its canonical bytes: what is hashed and written to a file."""
         return canonical_json(self.to_dict())
 
     @property
@@ -177,7 +180,7 @@ class SignedOrder:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Read an order's file, or the ledger's row of it; however it is spelled.
+        """Read an order's file, however it is spelled.
 
         Raises:
             OrderError: it isn't an order, or longer than `MAX_ORDER_BYTES`.
@@ -185,8 +188,7 @@ class SignedOrder:
         if len(data) > MAX_ORDER_BYTES:
             raise OrderError(f"an order of {len(data)} bytes, more than {MAX_ORDER_BYTES}", remedy=_REMEDY)
         try:
-            found = cls.from_dict(json.loads(data))
-            found.leaf  # noqa: B018 - raises where its text can't be written down
-        except (ValueError, RecursionError, CanonicalError) as error:
+            document = json.loads(data)
+        except (ValueError, RecursionError) as error:
             raise OrderError("this isn't an order: it isn't JSON", remedy=_REMEDY) from error
-        return found
+        return cls.from_dict(document)

@@ -29,7 +29,7 @@ class Title:
     """
 
     document: str
-    """JSON with at least `subnet`, `hotkey`, `coldkey` and `binding`, at most 4096 characters."""
+    """JSON with at least `subnet`, `hotkey`, `coldkey` and `binding`, 1 to 4096 characters."""
     signature: str
     """128 hexadecimal digits."""
 
@@ -37,6 +37,11 @@ class Title:
         if not 0 < len(self.document) <= _MAX_CHARACTERS:
             message = f"the title's document has {len(self.document)} characters, not 1 to {_MAX_CHARACTERS}"
             raise OrderError(message, remedy="give the enrolment as the run keeps it")
+        try:
+            self.document.encode()
+        except UnicodeEncodeError as error:
+            message = "the title's document isn't Unicode text: half a surrogate pair is in it"
+            raise OrderError(message, remedy="give the enrolment as the run keeps it") from error
         if not is_hex(self.signature, 128):
             raise OrderError("the title's signature isn't one", remedy="give the enrolment as the run keeps it")
 
@@ -74,10 +79,7 @@ class Title:
             return None
         if (said["subnet"], said["hotkey"]) != (spec_hash, hotkey):
             return None
-        try:
-            text = self.document.encode()
-        except UnicodeEncodeError:
-            return None
+        text = self.document.encode()
         signed = verify(public=hotkey, domain=ENROLMENT_DOMAIN, message=text, signature=self.signature)
         coldkey: str = said["coldkey"]
         bound = verify(public=coldkey, domain=BINDING_DOMAIN, message=hotkey.encode(), signature=said["binding"])

@@ -183,7 +183,6 @@ def test_a_title_names_the_coldkey_only_if_both_keys_have_signed() -> None:
         replace(good, signature="00" * 64),
         replace(good, document="[]"),
         replace(good, document="{"),
-        replace(good, document="\ud800"),
         title_of(ALICE, coldkey=None),
     ):
         assert altered.holder(hotkey=hotkey, spec_hash=spec) is None

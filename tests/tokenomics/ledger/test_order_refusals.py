@@ -53,6 +53,11 @@ DOCUMENTS: dict[str, tuple[Callable[[], object], str, str]] = {
         f"a stake goes to escrow:VALIDATOR:{A}, not to {purse(CAROL)}",
         KINDS,
     ),
+    "an unstake elsewhere": (
+        lambda: alices(kind="unstake", source=ELSEWHERE, destination=purse(CAROL)),
+        f"an unstake goes from the coldkey's escrow to its wallet, not from {ELSEWHERE} to {purse(CAROL)}",
+        KINDS,
+    ),
     "a stake that is spent": (
         lambda: alices(source=ELSEWHERE),
         f"a transfer can't spend {ELSEWHERE}: what is staked has to be unstaked first",
@@ -97,6 +102,11 @@ DOCUMENTS: dict[str, tuple[Callable[[], object], str, str]] = {
     "a long title": (
         lambda: title(document="x" * 4_097),
         "the title's document has 4097 characters, not 1 to 4096",
+        ENROLMENT,
+    ),
+    "a title with half a character": (
+        lambda: title(document="\ud800"),
+        "the title's document isn't Unicode text: half a surrogate pair is in it",
         ENROLMENT,
     ),
     "a title with half a signature": (
