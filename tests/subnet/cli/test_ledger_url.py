@@ -109,6 +109,17 @@ def test_a_copy_for_an_auditor_is_a_file_that_verifies_and_audits(command, runs,
     assert "is there already" in err
 
 
+def test_a_bundle_of_a_run_on_a_server_is_audited_without_it(command, runs, tmp_path):
+    """Key and head are those of the run with a file."""
+    head = json.loads(command("ledger", "verify", runs[0], "--json")[1])["head"]
+    key = command("ledger", "key", runs[0])[1].strip()
+    code, out, err = command("bundle", runs[1], tmp_path / "run.tar")
+    assert (code, err) == (0, "")
+    assert f"head {head}\n" in out
+    code, out, _ = command("audit", tmp_path / "run.tar", "--subnet", BLOBS, "--key", key, "--json")
+    assert (code, json.loads(out)["ok"]) == (0, True)
+
+
 def test_a_url_that_is_none_is_told_before_anything_is_made(command, tmp_path):
     for url, problem in (("postgresql://me:pw@localhost/x", "has a password"), ("nonsense", "can't be read")):
         code, _, err = command("simulate", BLOBS, "--out", tmp_path / "run", "--ledger-url", url)
