@@ -5,10 +5,11 @@
 The bare inserts go by plain sqlite3's `executemany` into tables of the same columns without triggers, in one
 transaction, with the same durability (WAL, synchronous=FULL). They and a settlement take turns, and the medians are
 compared. Three more figures say what that consists of: writing the checkpoint's file, the bare inserts with as many
-rows a statement as settling has, and the same with the ledger's unique key on payments. Reading and hashing is one pass over all rows by plain sqlite3, each row as JSON into
-one SHA-256; it and verifying take turns, too. Bars: settling at least half as fast as the bare inserts, verifying in
-less than 3 times the time of reading and hashing. The exit status is 1 if one is missed. With `--cpu` all times are the
-processor's, for a machine that others use meanwhile; waiting for the disk isn't in them.
+rows a statement as settling has, and the same with the ledger's unique key on payments. Reading and hashing is one pass
+over all rows by plain sqlite3, each row as JSON into one SHA-256; it and verifying take turns, too. Bars: settling at
+least half as fast as the bare inserts, verifying in less than 3 times the time of reading and hashing. The exit status
+is 1 if one is missed. With `--cpu` all times are the processor's, for a machine that others use meanwhile; waiting for
+the disk isn't in them.
 """
 
 # ruff: noqa: S608 - the statements are put together from this file's own constants
