@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 from subnet._version import __version__
 from tokenomics.canonical import content_hash
 
-VERSION = 3
+VERSION = 4
 """Part of every cell's key; raised when what a cell measures changes, so that old results aren't taken for new ones."""
 
 Stated: TypeAlias = int | Literal["auto"]
