@@ -179,7 +179,7 @@ def score(fixture: Fixture, state: State, opened: Opened, screened: Screened) ->
     return Scored(
         seed=seed,
         field=field,
-        appraisal=appraisal,
+        appraisal=replace(appraisal, descent=None),  # as long as the model, and not needed any more
         outliers=outliers.check(
             field, appraisal.geometry, among=field.without(appraisal.copy_of), descent=appraisal.descent
         ),

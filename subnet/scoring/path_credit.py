@@ -8,9 +8,9 @@ along the straight path from the base model to the new one:
 
 Here n counts those that copy nobody, and so does the median: what a copy does changes nobody else's credit. The credits
 of these add up to the loss improvement of their clipped mean where the path leads there, and cost 3 gradients a batch
-whatever the number of clients. The first look, which says who is kept out of the aggregate, takes the path's middle
-alone, 1 gradient a batch. They are what is paid, at the equal weight 1/n: a strategy that drops
-somebody as a precaution doesn't decide its pay.
+whatever the number of clients. They are what is paid, at the equal weight 1/n: a strategy that drops somebody as a
+precaution doesn't decide its pay. The first look, which says who is kept out of the aggregate, takes the middle of the
+path to the clipped mean alone, 1 gradient a batch.
 
 Beside them, for study and for the receipt, stands the credit of what the strategy took of each update:
 
