@@ -146,11 +146,11 @@ def test_every_scorer_pays_out_the_same_pool_or_less(season, outcomes):
 
 
 def test_costs_are_counted(outcomes, season):
-    """The individual scorer computes n + 1 losses a batch, the default 6 gradients and no loss, the cosine nothing."""
+    """The individual scorer computes n + 1 losses a batch, the default 4 gradients and no loss, the cosine nothing."""
     for outcome in outcomes:
         n = len(outcome.played.record["cosines"]["hotkeys"])
         assert outcome.n_losses["individual"] == 8 * (n + 1)
-        assert (outcome.n_losses[OWN], outcome.n_gradients[OWN]) == (0, 48)
+        assert (outcome.n_losses[OWN], outcome.n_gradients[OWN]) == (0, 32)
         assert (outcome.n_losses["cosine"], outcome.n_gradients["cosine"]) == (0, 0)
         assert outcome.n_losses["shapley"] == 8 * 2**n
 
