@@ -214,7 +214,7 @@ Those that are accepted without more are paid: honest in the first round, or tra
 """
 
 CLOSE = {"noise": ("accepted", "", "noise"), "lazy": ("accepted", "", "coasting")}
-"""What may come of a kind as well: processors differ in the last bits of the updates, and by their hashes in the batches
+"""What may come of a kind as well: processors differ in the last bits of updates, and by their hashes in the batches
 that are drawn."""
 
 
