@@ -127,7 +127,7 @@ def test_re_scoring_gives_the_recorded_numbers(probed, monkeypatch):
         for outcome in rescore(fixture, [fixture.scorer, registry.named("cosine", fixture.spec.scoring)]):
             assert outcome.exact
             assert outcome.receipts["path_credit"] == outcome.played.receipts
-            assert outcome.n_gradients == {"path_credit": 48 + 10, "cosine": 0}
+            assert outcome.n_gradients == {"path_credit": 32 + 10, "cosine": 0}
             for hotkey, receipt in outcome.receipts["cosine"].items():
                 assert receipt["probe"] == outcome.played.receipts[hotkey]["probe"]
 
