@@ -5,7 +5,7 @@ from pathlib import Path
 
 from subnet.arena.cell import key_of
 
-VERSION = 4
+VERSION = 5
 """Part of every cell's key; raised when what a cell measures changes."""
 
 NO_CHEAT = "none"

@@ -136,15 +136,23 @@ def test_free_riding_is_judged_over_all_rounds():
 
 
 def test_who_coasts_on_the_past_isnt_paid():
-    """Recent credit with two standard errors under .3 of the field's median stops the pay, whatever the window says."""
+    """Recent credit with its noise under .3 of the field's median stops the pay, whatever the window says."""
     old, quiet = {"a": 5.0, "b": 1.0, "c": 1.0}, {"a": 0.01, "b": 1.0, "c": 1.0}
     due = pay(history(old, *[quiet] * 5))
     assert (due["a"].score, due["a"].zero_because) == (0, "coasting")
     assert due["a"].recent == pytest.approx(0.05)
     assert due["a"].recent_limit == pytest.approx(0.3 * 5)
-    noisy = {"a": past(0.01, 0.4), "b": 1.0, "c": 1.0}
+    noisy = {"a": past(0.01, 0.25), "b": 1.0, "c": 1.0}
     assert pay(history(old, *[noisy] * 5))["a"].zero_because == ""
     assert pay(history(old, *[quiet] * 4))["a"].zero_because == ""
+
+
+def test_one_harmful_round_isnt_coasting():
+    """Recent credit counts harm once, though the window counts it four times."""
+    good, harm = {"a": 1.0, "b": 1.0, "c": 1.0}, {"a": past(-0.5, 0.01), "b": 1.0, "c": 1.0}
+    due = pay(history(good, harm, *[good] * 4), ScoringSection(kappa=0.0))["a"]
+    assert (due.zero_because, due.score) == ("", units(5.0 - 4 * 0.5))
+    assert due.recent == pytest.approx(4.0 - 0.5 + 3 * 0.01)
 
 
 def test_two_negatives_never_pay():
