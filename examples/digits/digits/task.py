@@ -25,8 +25,9 @@ class Cnn(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits `(n, 10)` of images `(n, 1, 28, 28)`."""
-        hidden = functional.max_pool2d(self.conv1(images).relu(), 2)
-        hidden = functional.max_pool2d(self.conv2(hidden).relu(), 2)
+        hidden = images.to(memory_format=torch.channels_last)  # a CPU pools much faster so, and clips less after it
+        hidden = functional.max_pool2d(self.conv1(hidden), 2).relu()
+        hidden = functional.max_pool2d(self.conv2(hidden), 2).relu()
         return self.linear(hidden.flatten(1))
 
 
