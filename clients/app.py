@@ -3,6 +3,7 @@
 Two Flower messages reach it: `query` asks the node to enrol, `train` asks for a round's contribution.
 """
 
+import time
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -176,7 +177,7 @@ class WalletNode:
     def __call__(self, context: Context) -> Participant:
         """Return the participant of this node."""
         config = context.node_config
-        device = str(config.get("device") or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = torch.device(str(config.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")))
         task = load_task(self.app_dir, self.task)
         return Participant(
             subnet=self.subnet,
@@ -185,7 +186,8 @@ class WalletNode:
             hotkey=self._hotkey(context),
             examples=self._examples(task, context),
             draw=lambda _: _fresh_generator(),
-            device=torch.device(device),
+            device=device,
+            gpu_clock=None if device.type == "cpu" else time.perf_counter,
             n_probes=self.n_probes,
             state=_state_folder(context),
         )

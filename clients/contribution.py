@@ -23,6 +23,9 @@ MAX_DOCUMENT_CHARS = 4096
 MAX_EXAMPLES = 2**53
 """No contribution claims more."""
 
+MAX_GPU_MS = 2**53
+"""Nor to have trained for longer, in milliseconds."""
+
 
 class _Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -64,6 +67,13 @@ class Envelope(_Document):
     """Examples trained on: information, never a weight."""
     epsilon_micro: Annotated[int, Field(ge=0, le=2**53)] | None
     """Differential-privacy budget spent so far, in millionths; None without differential privacy."""
+    gpu_ms: Annotated[int, Field(ge=0, le=MAX_GPU_MS)] | None = None
+    """Milliseconds for which training held a GPU, by its sender's word: information. None where it doesn't say; then it
+    isn't in the document either."""
+
+    def canonical(self) -> str:
+        """Return the text whose UTF-8 bytes are signed and hashed."""
+        return canonical_json(self.model_dump(exclude={"gpu_ms"} if self.gpu_ms is None else None)).decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,8 @@ class Participant:
         draw: a generator for a round's randomness; a simulation fixes it, a real node takes fresh entropy.
         behaviour: what it does with its update; `Behaviour()` is honest.
         device: where it trains; the CPU when None.
+        gpu_clock: tells seconds from any moment on, by which it reports for how long training held a GPU; it reports
+            nothing when None.
         n_probes: the most probe samples a round that the spec lets the validator send.
         state: folder in which it keeps what validators acknowledge and what it sent last; nothing is kept when None.
         models: folder of the published models by hash, for behaviours that use public history; None on a real node.
@@ -76,6 +78,7 @@ class Participant:
     draw: Callable[[int], torch.Generator]
     behaviour: Behaviour = field(default_factory=Behaviour)
     device: torch.device | None = None
+    gpu_clock: Callable[[], float] | None = None
     n_probes: int = 0
     state: Path | None = None
     models: Path | None = None
@@ -132,7 +135,9 @@ class Participant:
         if probe_bytes is not None:
             assigned = probes.decode(probe_bytes, like=self.examples, n_probes=self.n_probes)
         view = self._view(instruction, base, assigned)
-        update = self.behaviour.update(view)
+        began = self.gpu_clock() if self.gpu_clock else None
+        update = self.behaviour.update(view)  # on the CPU, so whatever a GPU had to do for it is done
+        gpu_ms = None if self.gpu_clock is None or began is None else round(1000 * (self.gpu_clock() - began))
         data = weights.encode(layout_of(self.task), update)
         envelope = Envelope(
             subnet=self.subnet,
@@ -144,6 +149,7 @@ class Participant:
             validator=instruction.validator,
             n_examples=len(self.examples),
             epsilon_micro=None,
+            gpu_ms=gpu_ms,
         )
         return self.behaviour.send(view, envelope, data, sign=lambda document: sign_envelope(document, self.hotkey))
 

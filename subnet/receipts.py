@@ -110,9 +110,9 @@ def explain(receipt: Receipt, token: Token, payout: Payout | None = None) -> lis
 
 def _what_came(receipt: Receipt) -> str:
     if receipt["status"] == "accepted":
-        return (
-            f"accepted: well signed, well formed, {receipt['n_examples']:,} examples claimed (information, not weight)"
-        )
+        gpu_ms = receipt.get("gpu_ms")
+        claimed = f"{receipt['n_examples']:,} examples" + (f" and {gpu_ms / 1000:,.1f} s of a GPU" if gpu_ms else "")
+        return f"accepted: well signed, well formed, {claimed} claimed (information, not weight)"
     words = REASONS[receipt["reason"]]
     detail = f" ({receipt['detail']})" if receipt["detail"] else ""
     return f"{receipt['status']}: {words}{detail}"

@@ -168,6 +168,7 @@ def _receipt(subnet: str, round_number: int, reply: Reply, envelope: Envelope | 
         "score": 0,
         "reward": 0,
         "participants_pool": 0,
+        **({"gpu_ms": envelope.gpu_ms} if envelope and envelope.gpu_ms is not None else {}),
     }
 
 

@@ -13,8 +13,9 @@ from subnet.errors import RunError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from subnet.cli.outlook import Details
     from tokenomics import Token
-    from tokenomics.ledger import Earnings, Pending
+    from tokenomics.ledger import Earnings, Genesis, Pending
 
 
 def earnings(
@@ -35,25 +36,24 @@ def earnings(
 ) -> None:
     """Say what participants have earned: what is theirs, what is pending and until which round, what was voided.
 
-    For one hotkey or one coldkey also: the last 24 hours, 7 days and 30 days by the ledger's own clock; the last
-    rounds, what each paid and what came of it; and what the schedule would pay through the next halving at the share
-    of its last 20 rounds. Pay per GPU-hour needs a report of GPU time, which runs don't keep yet.
+    For one hotkey or one coldkey also: the last 24 hours, 7 days and 30 days by the ledger's own clock, with the pay
+    for an hour of a GPU where its contributions report GPU time; the last rounds, what each paid and what came of it;
+    and what the schedule would pay through the next halving at the share of its last 20 rounds.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from subnet.cli.outlook import read_details
-    from tokenomics import Amount
+    from subnet.store import Store
     from tokenomics.ledger import Ledger
 
     if hotkey and coldkey:
         raise RunError("a hotkey and a coldkey were given", remedy="give one of them")
-    with Ledger.open(ledger_path(folder), read_only=True) as ledger:
+    path = ledger_path(folder)
+    run = path.parent
+    with Ledger.open(path, read_only=True) as ledger:
         genesis, height = ledger.genesis, ledger.height
         pending = ledger.pending(until=height)
         everybody = ledger.earnings(until=height)
         chosen = (
-            _of_coldkey(folder, coldkey) if coldkey else [name for name in everybody if name.startswith(hotkey.lower())]
+            _of_coldkey(run, coldkey) if coldkey else [name for name in everybody if name.startswith(hotkey.lower())]
         )
         found = {name: everybody[name] for name in chosen if name in everybody}
         if (hotkey or coldkey) and not found:
@@ -63,14 +63,30 @@ def earnings(
                 remedy="leave it out to see everybody; `subnet explain` says why a round paid nothing",
             )
         single = bool(coldkey) or (bool(hotkey) and len(found) == 1)
-        details = read_details(ledger, chosen, height=height, now=now) if single else None
+        store = Store(run) if (run / "receipts").is_dir() else None
+        details = read_details(ledger, store, chosen, height=height, now=now) if single else None
     releases = {name: _releases(pending, name, vesting=genesis.vesting) for name in found}
     if json_output:
-        document = _document(found, releases)
         head = {"subnet": genesis.subnet, "unit": genesis.token.symbol, "decimals": genesis.token.decimals}
-        more = details.document(last) if details else {}
-        typer.echo(json.dumps({**head, "round": height, "vesting": genesis.vesting, "participants": document, **more}))
-        return
+        told = {"round": height, "vesting": genesis.vesting, "participants": _document(found, releases)}
+        typer.echo(json.dumps(head | told | (details.document(last) if details else {})))
+    else:
+        _show(found, releases, details, last, genesis)
+
+
+def _show(
+    found: Mapping[str, "Earnings"],
+    releases: Mapping[str, Mapping[int, int]],
+    details: "Details | None",
+    last: int,
+    genesis: "Genesis",
+) -> None:
+    """Print what was found, and the details with the `last` rounds."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from tokenomics import Amount
+
     console = Console(highlight=False)
     console.print(earnings_table(found, genesis.token))
     if len(found) == 1 and any(releases.values()):
@@ -117,7 +133,7 @@ def _document(found: Mapping[str, "Earnings"], releases: Mapping[str, Mapping[in
     ]
 
 
-def _of_coldkey(folder: Path, prefix: str) -> list[str]:
+def _of_coldkey(run: Path, prefix: str) -> list[str]:
     """Return the hotkeys that enrolled for the one coldkey that begins so.
 
     Raises:
@@ -125,7 +141,6 @@ def _of_coldkey(folder: Path, prefix: str) -> list[str]:
     """
     from subnet.enrolments import Enrolments
 
-    run = folder.parent if folder.is_file() else folder
     owners = Enrolments(run).coldkeys()
     found = sorted({coldkey for coldkey in owners.values() if coldkey.startswith(prefix.lower())})
     if len(found) != 1:

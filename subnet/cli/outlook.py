@@ -1,13 +1,26 @@
 """The details of `subnet earnings` for one hotkey or coldkey: recent pay, round by round, and pay to come."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from subnet.store import Store
 from tokenomics import Amount, Token
-from tokenomics.ledger import Ledger
-from tokenomics.statement import Outlook, Paid, Window, lines_of, look_out, paid_rounds, parse_moment, windows
+from tokenomics.ledger import Ledger, ReceiptEntry
+from tokenomics.statement import (
+    Outlook,
+    Paid,
+    Rate,
+    Window,
+    lines_of,
+    look_out,
+    paid_rounds,
+    parse_moment,
+    rates,
+    windows,
+)
+from tokenomics.statement.outlook import WINDOWS
 from tokenomics.statement.period import utc
 
 if TYPE_CHECKING:
@@ -23,6 +36,8 @@ class Details:
     now: int
     """Where the windows end: Unix time in seconds."""
     windows: Mapping[str, Window]
+    rates: Mapping[str, Rate]
+    """Pay for GPU time, by window."""
     paid: Sequence[Paid]
     """The last round first."""
     outlook: Outlook | None
@@ -40,7 +55,11 @@ class Details:
             }
             for one in self._last(last)
         ]
-        recent = {name.replace(" ", ""): asdict(window) for name, window in self.windows.items()}
+        recent = {
+            name.replace(" ", ""): asdict(window)
+            | {"gpu_ms": self.rates[name].gpu_ms, "per_gpu_hour": self.rates[name].per_hour}
+            for name, window in self.windows.items()
+        }
         projection = asdict(self.outlook) if self.outlook else None
         return {"now": self.now, "windows": recent, "rounds": rounds, "projection": projection}
 
@@ -62,9 +81,13 @@ class Details:
     def _recent(self) -> "Table":
         from rich.table import Table
 
-        table = Table(f"until {utc(self.now)}", "paid", "released", "voided", box=None, header_style="bold")
+        told = any(rate.gpu_ms for rate in self.rates.values())
+        heads = ("paid", "released", "voided", *(["per GPU-hour"] if told else []))
+        table = Table(f"until {utc(self.now)}", *heads, box=None, header_style="bold")
         for name, one in self.windows.items():
-            table.add_row(f"last {name}", *map(self._amount, (one.credited, one.released, one.voided)))
+            per_hour = self.rates[name].per_hour
+            rate = ["-" if per_hour is None else self._amount(per_hour)] if told else []
+            table.add_row(f"last {name}", *map(self._amount, (one.credited, one.released, one.voided)), *rate)
         return table
 
     def _rounds(self, last: int) -> "Table":
@@ -93,11 +116,12 @@ class Details:
         )
 
 
-def read_details(ledger: Ledger, hotkeys: Sequence[str], *, height: int, now: str) -> Details:
+def read_details(ledger: Ledger, store: Store | None, hotkeys: Sequence[str], *, height: int, now: str) -> Details:
     """Read what is told of some hotkeys together.
 
     Args:
         ledger: to be read.
+        store: where its receipts lie; None where the ledger is all there is.
         hotkeys: whose.
         height: the last round to look at.
         now: where the windows end, as `parse_moment` takes it; empty for the last settled round's time.
@@ -105,6 +129,7 @@ def read_details(ledger: Ledger, hotkeys: Sequence[str], *, height: int, now: st
     Raises:
         StatementError: `now` is no moment.
         LedgerCorruptError: the ledger doesn't add up.
+        StoreError: a receipt is missing or was altered.
     """
     genesis = ledger.genesis
     rows = {row.round: row for row in itertools.islice(ledger.rounds(), height)}
@@ -126,10 +151,25 @@ def read_details(ledger: Ledger, hotkeys: Sequence[str], *, height: int, now: st
     }
     paid = paid_rounds(lines, taken, settled_at=settled_at, vesting=genesis.vesting)
     until = parse_moment(now) if now else settled_at.get(height, genesis.created_at)
+    recent = {number for number, at in settled_at.items() if until - max(WINDOWS.values()) < at <= until}
     return Details(
         token=genesis.token,
         now=until,
         windows=windows(itertools.chain(*lines.values()), now=until),
+        rates=rates(paid, _gpu_ms(store, entries, recent) if store else {}, now=until),
         paid=paid,
         outlook=look_out(paid, rows, genesis.schedule),
     )
+
+
+def _gpu_ms(
+    store: Store, entries: Mapping[str, Mapping[int, ReceiptEntry]], numbers: Collection[int]
+) -> dict[tuple[str, int], int]:
+    """Return the GPU time that the contributions of some rounds report, in milliseconds, by hotkey and round."""
+    receipts = {
+        (hotkey, number): store.get_json("receipts", entry.receipt_hash)
+        for hotkey, own in entries.items()
+        for number, entry in own.items()
+        if number in numbers and entry.status != "missing"
+    }
+    return {whose: receipt["gpu_ms"] for whose, receipt in receipts.items() if receipt.get("gpu_ms") is not None}

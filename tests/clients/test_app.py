@@ -1,6 +1,7 @@
 """Where a node's identity and data come from: a seed in simulation, a wallet and its configuration in deployment."""
 
 import pickle
+import time
 
 import cloudpickle
 import pytest
@@ -200,6 +201,16 @@ def test_a_real_node_signs_with_its_wallet_and_draws_fresh_randomness(wallet_nod
     assert participant.device == torch.device("cpu")
     first, again = (encode(layout, participant.local_update(1, base)) for _ in range(2))
     assert first != again
+
+
+def test_only_a_node_with_a_gpu_reports_the_time_of_it(wallet_node, wallet_path, make):
+    """On a CPU there is nothing to report, nor in a simulation, whose contributions repeat bit for bit."""
+    on_gpu, on_cpu = (
+        wallet_node(node(wallet=str(wallet_path), first=40, device=device)) for device in ("cuda:0", "cpu")
+    )
+    assert (on_gpu.device, on_gpu.gpu_clock) == (torch.device("cuda:0"), time.perf_counter)
+    assert on_cpu.gpu_clock is None
+    assert make().participant(0).gpu_clock is None
 
 
 def test_a_group_shares_one_clients_data(make):

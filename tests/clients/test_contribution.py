@@ -27,6 +27,7 @@ CHANGES = {
     "validator": "1" * 64,
     "n_examples": 121,
     "epsilon_micro": 5,
+    "gpu_ms": 7,
 }
 
 
@@ -132,6 +133,14 @@ def test_a_document_has_one_spelling(wallet, envelope):
         assert refused(open_envelope, signed_text(wallet, text)).reason == "malformed", name
 
 
+def test_gpu_time_is_in_an_envelope_only_where_it_is_told(wallet, envelope):
+    """Without it the document is what it was before there was such a field; with it, it is signed and read back."""
+    assert "gpu_ms" not in envelope.canonical()
+    told = envelope.model_copy(update={"gpu_ms": 61_250})
+    assert json.loads(told.canonical()) == json.loads(envelope.canonical()) | {"gpu_ms": 61_250}
+    assert open_envelope(sign_envelope(told, wallet.hotkey)).gpu_ms == 61_250
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -147,6 +156,9 @@ def test_a_document_has_one_spelling(wallet, envelope):
         ({"n_examples": -1}, "n_examples"),
         ({"epsilon_micro": -1}, "epsilon_micro"),
         ({"epsilon_micro": 0.5}, "epsilon_micro"),
+        ({"gpu_ms": -1}, "gpu_ms"),
+        ({"gpu_ms": 2**53 + 1}, "gpu_ms"),
+        ({"gpu_ms": None}, "canonical"),
         ({"subnet": "A" * 64}, "subnet"),
         ({"subnet": "a" * 63}, "subnet"),
         ({"subnet": "a" * 64 + "\n"}, "subnet"),
@@ -163,7 +175,7 @@ def test_a_field_out_of_its_range_is_malformed_and_named(wallet, envelope, chang
     assert said in error.message
 
 
-@pytest.mark.parametrize("field", [*CHANGES, "hotkey"])
+@pytest.mark.parametrize("field", [*sorted(CHANGES.keys() - {"gpu_ms"}), "hotkey"])
 def test_a_missing_field_is_malformed_and_named(wallet, envelope, field):
     """No field has a silent default."""
     text = canonical_json({name: value for name, value in envelope.model_dump().items() if name != field}).decode()

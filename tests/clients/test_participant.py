@@ -78,7 +78,23 @@ def test_a_contribution_is_the_honest_update_under_a_true_envelope(
         "validator": "7" * 64,
         "n_examples": 60,
         "epsilon_micro": None,
+        "gpu_ms": None,
     }
+
+
+def test_the_time_of_training_is_reported_by_the_gpu_clock(participant, instruction, base_bytes):
+    """The clock is read before training and after it: in whole milliseconds, in the signed envelope."""
+    trained = []
+
+    class Watched(Behaviour):
+        def update(self, view):
+            trained.append(next(clock))
+            return view.own_update()
+
+    clock = iter([10.0, 11.0, 12.3456])
+    timed = replace(participant, behaviour=Watched(), gpu_clock=lambda: next(clock))
+    sent = timed.contribute(instruction, base_bytes, message_id="m" * 32)
+    assert (open_envelope(sent.signed).gpu_ms, trained) == (2346, [11.0])
 
 
 def test_the_same_draw_gives_the_same_contribution(participant, instruction, base_bytes):

@@ -9,7 +9,7 @@ beancount.py   plain-text accounting                    pdf.py        for people
 """
 
 from tokenomics.statement.lines import Balance, Line, lines_of
-from tokenomics.statement.outlook import Outlook, Paid, Window, look_out, paid_rounds, windows
+from tokenomics.statement.outlook import Outlook, Paid, Rate, Window, look_out, paid_rounds, rates, windows
 from tokenomics.statement.period import Period, find_period, parse_moment
 from tokenomics.statement.statement import Statement, proofs_of, read_statement
 
@@ -19,6 +19,7 @@ __all__ = [
     "Outlook",
     "Paid",
     "Period",
+    "Rate",
     "Statement",
     "Window",
     "find_period",
@@ -27,6 +28,7 @@ __all__ = [
     "paid_rounds",
     "parse_moment",
     "proofs_of",
+    "rates",
     "read_statement",
     "windows",
 ]

@@ -14,6 +14,8 @@ from tokenomics.statement.lines import Line
 WINDOWS: Final = {"24 h": 86_400, "7 d": 7 * 86_400, "30 d": 30 * 86_400}
 """How far back each window reaches, in seconds."""
 
+_MS_AN_HOUR: Final = 3_600_000
+
 SHARE_ROUNDS: Final = 20
 """Of how many rounds the current share is taken: the last ones with a contribution."""
 
@@ -25,6 +27,21 @@ class Window:
     credited: int
     released: int
     voided: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """What GPU time brought in, in a stretch of time: of the contributions alone whose sender told it."""
+
+    gpu_ms: int
+    """That time, in milliseconds."""
+    credited: int
+    """What the rounds of these contributions paid, in base units, whatever became of it."""
+
+    @property
+    def per_hour(self) -> int | None:
+        """Base units credited for an hour of a GPU, rounded down; None where no time was told."""
+        return self.credited * _MS_AN_HOUR // self.gpu_ms if self.gpu_ms else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +94,22 @@ def windows(lines: Iterable[Line], *, now: int) -> dict[str, Window]:
             if now - seconds < line.settled_at <= now:
                 sums[line.kind] += line.amount
         found[name] = Window(credited=sums["credit"], released=sums["release"], voided=sums["void"])
+    return found
+
+
+def rates(paid: Iterable[Paid], gpu_ms: Mapping[tuple[str, int], int], *, now: int) -> dict[str, Rate]:
+    """Return what GPU time brought in within each of the windows.
+
+    Args:
+        paid: what `paid_rounds` gave.
+        gpu_ms: by hotkey and round, the GPU time of the contributions whose sender told it, in milliseconds.
+        now: the end of each window, which is in it: Unix time in seconds.
+    """
+    told = [(one, gpu_ms[one.hotkey, one.round]) for one in paid if (one.hotkey, one.round) in gpu_ms]
+    found = {}
+    for name, seconds in WINDOWS.items():
+        within = [(one.amount, spent) for one, spent in told if now - seconds < one.settled_at <= now]
+        found[name] = Rate(gpu_ms=sum(spent for _, spent in within), credited=sum(amount for amount, _ in within))
     return found
 
 

@@ -2,13 +2,17 @@
 
 import csv
 import io
+import itertools
 import json
 import sys
+from dataclasses import replace
 
 import pypdfium2
 import pytest
 from beancount import loader
 
+from clients.app import Simulation
+from subnet.audit import audit
 from subnet.enrolments import Enrolments
 from tokenomics import Amount
 
@@ -134,7 +138,8 @@ def test_earnings_tell_the_recent_past_and_what_came_of_each_round(command, play
     ledger = played.fixture.ledger
     earned = ledger.earnings()[turncoat]
     assert (code, told["now"]) == (0, list(ledger.rounds())[-1].settled_at)
-    assert told["windows"]["30d"] == {"credited": earned.paid, "released": earned.vested, "voided": earned.voided}
+    in_all = {"credited": earned.paid, "released": earned.vested, "voided": earned.voided}
+    assert told["windows"]["30d"] == in_all | {"gpu_ms": 0, "per_gpu_hour": None}
     assert [(one["round"], one["state"], one["state_round"]) for one in told["rounds"]] == [
         *((6, None, None), (5, None, None), (4, "voided", 5)),
         *((3, "voided", 5), (2, "released", 4), (1, "released", 3)),
@@ -146,7 +151,8 @@ def test_earnings_tell_the_recent_past_and_what_came_of_each_round(command, play
         assert piece in words
     assert "released in 4" not in words, "that is round 2, and the last three were asked for"
     later = json.loads(command("earnings", root, turncoat, "--json", "--now", "2999-01-01")[1])
-    assert later["windows"]["30d"] == {"credited": 0, "released": 0, "voided": 0}
+    assert set(later["windows"]["30d"].values()) == {0, None}
+    assert "GPU" not in words
 
 
 def test_a_coldkey_has_the_earnings_of_all_its_hotkeys(command, monkeypatch, played, root, turncoat):
@@ -163,6 +169,36 @@ def test_a_coldkey_has_the_earnings_of_all_its_hotkeys(command, monkeypatch, pla
     assert both["windows"]["30d"]["credited"] == sum(one.paid for one in earned)
     assert [one["round"] for one in both["rounds"]] == [6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1]
     assert other[:12] in command("earnings", root, "--coldkey", coldkeys[turncoat])[1]
+
+
+def test_earnings_tell_the_pay_for_an_hour_of_a_gpu(command, monkeypatch, tmp_path, open_game):
+    """Two of four participants report a minute and a half of a GPU for each of two rounds; the audit finds the same."""
+    plain = Simulation.participant
+
+    def with_a_gpu(field, index):
+        clock = itertools.count(0, 90)
+        return replace(plain(field, index), gpu_clock=clock.__next__ if index < 2 else None)
+
+    monkeypatch.setattr(Simulation, "participant", with_a_gpu)
+    with open_game(tmp_path, "honest=4") as game:
+        game.play(2)
+        first, _, third, _ = game.kinds
+        receipts = [game.report(number).receipts for number in (1, 2)]
+        assert [one[first]["gpu_ms"] for one in receipts] == [90_000, 90_000]
+        assert not any("gpu_ms" in one[third] for one in receipts)
+        earned = game.fixture.ledger.earnings()[first].paid
+    assert audit(tmp_path, [game.scenario.app_dir]).ok
+    month = json.loads(command("earnings", tmp_path, first, "--json")[1])["windows"]["30d"]
+    assert (month["gpu_ms"], month["per_gpu_hour"]) == (180_000, earned * 20)
+    assert "per GPU-hour" in command("earnings", tmp_path, first)[1]
+    assert "per GPU-hour" not in command("earnings", tmp_path, third)[1]
+    assert "90.0 s of a GPU" in command("explain", tmp_path, 2, first)[1]
+    for path in (tmp_path / "receipts").iterdir():
+        path.unlink()
+    code, _, err = command("earnings", tmp_path, first)
+    assert (code, "can't be read" in err, "remedy:" in err) == (3, True, True)
+    (tmp_path / "receipts").rmdir()
+    assert command("earnings", tmp_path, first)[0] == 0, "a ledger alone is enough for what the ledger says"
 
 
 def test_earnings_refuse_what_they_cant_tell(command, root, turncoat):

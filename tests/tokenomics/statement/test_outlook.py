@@ -13,7 +13,7 @@ from tests.tokenomics.ledger.conftest import digest
 from tests.tokenomics.statement.conftest import N_ROUNDS, NAMES, REFUSED, VESTING
 from tokenomics import HeightSchedule, SupplySchedule
 from tokenomics.ledger import Ledger, RoundRow
-from tokenomics.statement import Line, Paid, Window, lines_of, look_out, paid_rounds, windows
+from tokenomics.statement import Line, Paid, Rate, Window, lines_of, look_out, paid_rounds, rates, windows
 from tokenomics.statement.outlook import SHARE_ROUNDS
 
 
@@ -65,6 +65,25 @@ def test_a_window_counts_the_rounds_settled_in_it(ledger: Ledger) -> None:
     assert windows([line], now=line.settled_at - 1)["24 h"] == nothing
     assert windows([line], now=line.settled_at + 86_399)["24 h"].credited == line.amount
     assert windows([line], now=line.settled_at + 86_400)["24 h"] == nothing
+
+
+def test_pay_for_gpu_time_is_of_the_contributions_that_told_it(ledger: Ledger) -> None:
+    """Their pay over their time, by the ledger's clock and rounded down; those that told nothing are left out of both.
+
+    Who was paid nothing for its time has spent it all the same.
+    """
+    done = [replace(one, settled_at=at) for one, at in zip(paid(ledger, "bob"), (1000, 900, 800, 0, 0), strict=False)]
+    amounts = [one.amount for one in done]
+    assert sum(amount > 0 for amount in amounts[:3]) > 1
+    whose = digest("bob")
+    told = {(whose, done[0].round): 1_800_000, (whose, done[2].round): 7, ("somebody", done[1].round): 10**9}
+    day = rates(done, told, now=1000)["24 h"]
+    assert day == Rate(gpu_ms=1_800_007, credited=amounts[0] + amounts[2])
+    assert day.per_hour == (amounts[0] + amounts[2]) * 3_600_000 // 1_800_007
+    assert rates(done, told, now=999)["7 d"] == Rate(gpu_ms=7, credited=amounts[2])
+    assert rates(done, told, now=1000 + 86_400)["24 h"] == Rate(gpu_ms=0, credited=0)
+    assert rates(done, told, now=1000 + 86_400)["24 h"].per_hour is None
+    assert rates([replace(done[0], amount=0)], told, now=1000)["24 h"].per_hour == 0
 
 
 def test_each_round_says_what_came_of_its_pay_as_the_ledger_does(ledger: Ledger) -> None:
