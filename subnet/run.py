@@ -14,7 +14,7 @@ from torch import Tensor
 from clients import weights
 from clients.task import Examples, Task
 from subnet import draw
-from subnet.assign import divide
+from subnet.assign import HeldOut, divide
 from subnet.errors import RunError, SpecError
 from subnet.run_files import LEDGER_NAME, PLAN_NAME, has_ledger
 from subnet.scoring import registry, slices
@@ -133,28 +133,20 @@ def prepared(
         more: `clock`, `order`, `stopped` and `on_deal` of the fixture.
     """
     objective = Objective(task)
-    held_out = task.validation_data()
-    root = merkle_root(leaves(held_out))
-    parts = divide(held_out, root=root, rules=spec.scoring)
-    if len(parts.validation) < spec.validation.n_batches:
-        raise SpecError(
-            f"{len(parts.validation)} validation examples don't fill {spec.validation.n_batches} batches",
-            remedy="give the task more validation data, or lower validation.n_batches",
-        )
-    slices.check(task, parts.validation, spec.scoring)
+    root, parts = _held_out(task, spec)
     store = Store(folder)
+    store.sweep()
     path = folder / LEDGER_NAME
     if has_ledger(folder):
         _check_place(path, ledger_url)
     else:
-        first = store.put("models", weights.encode(objective.layout, _first_model(task, objective, model_seed)))
-        committed = draw.commitment(entropy.nonce(1))
+        first = weights.encode(objective.layout, _first_model(task, objective, model_seed))
         genesis = _genesis(
             spec,
             hotkey,
-            model_hash=first,
+            model_hash=store.put("models", first),
             validation_root=root,
-            nonce_commitment=committed,
+            nonce_commitment=draw.commitment(entropy.nonce(1)),
             created_at=created_at,
         )
         Ledger.create(path, genesis, hotkey.keypair, url=ledger_url).close()
@@ -172,6 +164,24 @@ def prepared(
             entropy=entropy,
             **more,
         )
+
+
+def _held_out(task: Task, spec: Spec) -> tuple[str, HeldOut]:
+    """Return the Merkle root of a task's held-out samples, and what they are for.
+
+    Raises:
+        SpecError: there are too few for the spec's batches, or none of the slices that it asks for.
+    """
+    samples = task.validation_data()
+    root = merkle_root(leaves(samples))
+    parts = divide(samples, root=root, rules=spec.scoring)
+    if len(parts.validation) < spec.validation.n_batches:
+        raise SpecError(
+            f"{len(parts.validation)} validation examples don't fill {spec.validation.n_batches} batches",
+            remedy="give the task more validation data, or lower validation.n_batches",
+        )
+    slices.check(task, parts.validation, spec.scoring)
+    return root, parts
 
 
 def _check_place(path: Path, url: str | None) -> None:

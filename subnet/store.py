@@ -35,6 +35,9 @@ _SUFFIX: dict[Kind, str] = {
     "rounds": ".json",
 }
 
+_UNFINISHED = ".writing-"
+"""How the name of a file begins that isn't whole yet."""
+
 
 class Store:
     """Content-addressed files below one folder.
@@ -97,6 +100,19 @@ class Store:
             )
         return data
 
+    def sweep(self) -> None:
+        """Remove what a crash has left half written. For whoever holds the run's lock: nobody else writes here then.
+
+        Raises:
+            StoreError: the folder can't be written to.
+        """
+        for kind in _SUFFIX:
+            for path in self.folder(kind).glob(f"{_UNFINISHED}*"):
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    raise _write_error(path, error) from error
+
     def sync(self) -> None:
         """Make sure that the names of all objects are on the disk too, before a ledger names them.
 
@@ -132,7 +148,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         if path.exists() and path.stat().st_size == len(data) and path.read_bytes() == data:
             return
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_UNFINISHED)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -111,6 +113,39 @@ def test_an_interruption_leaves_no_temporary_file(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_atomically(tmp_path / "file", b"new")
     assert files(tmp_path) == []
+
+
+DIE = "import os; from subnet import store; store.os.fsync = lambda _: os._exit(9)"
+
+
+def test_what_a_crash_left_half_written_is_swept_when_the_run_goes_on(tmp_path, open_game):
+    """A process dies before its file has its name; the next one removes that file, alone, and plays on."""
+    with open_game(tmp_path, "honest=3") as game:
+        game.play()
+    whole = files(tmp_path)
+    put = f"store.Store(store.Path({str(tmp_path)!r})).put('updates', b'half')"
+    assert subprocess.run([sys.executable, "-c", f"{DIE}; {put}"], check=False).returncode == 9
+    [left] = set(files(tmp_path)) - set(whole)
+    assert left.startswith("updates/.")
+    with open_game(tmp_path, "honest=3") as game:
+        assert set(files(tmp_path)) >= set(whole)
+        assert left not in files(tmp_path)
+        game.play()
+        assert game.fixture.ledger.height == 2
+
+
+def test_a_sweep_that_isnt_allowed_says_why(tmp_path, monkeypatch):
+    """The error names the file and has a remedy."""
+    store = Store(tmp_path)
+    (tmp_path / "models" / ".writing-x").touch()
+
+    def refuse(*_, **__):
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(module.Path, "unlink", refuse)
+    with pytest.raises(StoreError, match=r"\.writing-x: Permission denied") as caught:
+        store.sweep()
+    assert "permissions" in caught.value.remedy
 
 
 def test_bytes_reach_the_disk_before_their_name_does(tmp_path, monkeypatch):
