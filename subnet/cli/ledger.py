@@ -125,17 +125,27 @@ def key(folder: Folder) -> None:
 def prove(
     folder: Folder,
     round_number: Annotated[int, typer.Argument(metavar="ROUND", min=1, help="The round's number.")],
-    hotkey: Annotated[str, typer.Argument(metavar="HOTKEY", help="The participant's hotkey, or its first digits.")],
+    whose: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHOSE",
+            help="A participant's hotkey, or its first digits; or another account, as `subnet statement` takes it.",
+        ),
+    ],
 ) -> None:
-    """Print the proof of what a round recorded of a participant and moved for it; `subnet verify` checks it."""
-    from tokenomics.ledger import Ledger, prove_payment
+    """Print the proof of what a round recorded of somebody and moved for it; `subnet verify` checks it."""
+    from subnet.cli.whose import is_account, one_account
+    from tokenomics.ledger import Ledger, prove_account, prove_payment
 
     with Ledger.open(ledger_path(folder), read_only=True) as ledger:
+        if is_account(whose):
+            typer.echo(json.dumps(prove_account(ledger, round_number, one_account(ledger, whose)), indent=1))
+            return
         known = {entry.hotkey for entry in ledger.receipts(round_number)} | set(ledger.earnings())
-        found = sorted(one for one in known if one.startswith(hotkey.lower()))
+        found = sorted(one for one in known if one.startswith(whose.lower()))
         if len(found) > 1:
-            raise RunError(f"{hotkey} begins {len(found)} hotkeys", remedy="give more digits")
-        typer.echo(json.dumps(prove_payment(ledger, round_number, found[0] if found else hotkey), indent=1))
+            raise RunError(f"{whose} begins {len(found)} hotkeys", remedy="give more digits")
+        typer.echo(json.dumps(prove_payment(ledger, round_number, found[0] if found else whose), indent=1))
 
 
 @app.command("prove-order")

@@ -1,4 +1,4 @@
-"""`subnet statement`: a participant's account over a period, for spreadsheets, bookkeepers, tax programs and people."""
+"""`subnet statement`: an account over a period, for spreadsheets, bookkeepers, tax programs and people."""
 
 import json
 import sys
@@ -9,16 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from subnet.cli.ledger import ledger_path
+from subnet.cli.whose import one_account
 from subnet.errors import RunError
 
 if TYPE_CHECKING:
-    from tokenomics.ledger import Ledger
     from tokenomics.statement import Statement
 
 
 def statement(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder, or its ledger.sqlite.")],
-    hotkey: Annotated[str, typer.Argument(metavar="HOTKEY", help="A participant's hotkey, or its first digits.")],
+    whose: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHOSE",
+            help="A participant's hotkey, or its first digits; or another account: owner, validator, wallet:COLDKEY, "
+            "escrow:VALIDATOR:COLDKEY, keys by their first digits.",
+        ),
+    ],
     *,
     start: Annotated[
         str, typer.Option("--from", metavar="DAY|ROUND", help="The first day (UTC) or round.  [default: round 1]")
@@ -42,7 +49,7 @@ def statement(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
 ) -> None:
-    """Write what a participant had, every credit, release and void of a period, and what it has; exact, with proofs.
+    """Write what somebody had, every credit, release and void of a period, and what it has; exact, with proofs.
 
     One of --csv, --json, --pdf, --koinly and --beancount says how.
     """
@@ -55,7 +62,7 @@ def statement(
         raise RunError("a PDF isn't for the terminal", remedy="name a file with --out")
     _refuse(out, force=force)
     with Ledger.open(ledger_path(folder), read_only=True) as ledger:
-        found = read_statement(ledger, one_hotkey(ledger, hotkey), start=start, end=end)
+        found = read_statement(ledger, one_account(ledger, whose), start=start, end=end)
         kept = proofs_of(ledger, found) if proofs or form == "json" else {}
     names = {number: f"round-{number:06d}.json" for number in kept} if proofs else {}
     content = _writer(form, kept, names)(found)
@@ -67,23 +74,6 @@ def statement(
     _write(out, content)
     moved = f"{len(found.lines)} movements of rounds {found.first} to {found.last}"
     typer.echo(f"{out}: {moved}" + (f"; proofs of {len(kept)} rounds in {proofs}" if proofs else ""))
-
-
-def one_hotkey(ledger: "Ledger", prefix: str) -> str:
-    """Return the one hotkey with a receipt that begins so.
-
-    Raises:
-        RunError: none does, or several do.
-    """
-    found = [hotkey for hotkey in ledger.hotkeys() if hotkey.startswith(prefix.lower())]
-    if len(found) > 1:
-        raise RunError(f"{prefix!r} begins {len(found)} hotkeys", remedy="give more digits")
-    if not found:
-        raise RunError(
-            f"no hotkey that begins with {prefix!r:.80} has a receipt in {ledger.height} rounds",
-            remedy="`subnet earnings DIR` shows who was paid",
-        )
-    return found[0]
 
 
 def _only(asked: list[str]) -> str:

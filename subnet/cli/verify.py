@@ -11,7 +11,7 @@ import typer
 from subnet.errors import RunError
 
 if TYPE_CHECKING:
-    from tokenomics.ledger import OrderFacts, PaymentFacts
+    from tokenomics.ledger import AccountFacts, OrderFacts, PaymentFacts
 
 _MAX_BYTES = 16 * 2**20
 """No proof is longer; checked before it is read."""
@@ -27,7 +27,7 @@ def verify(
 ) -> None:
     """Check a proof of payment, of an order, or that one checkpoint extends another; exit 1 where it doesn't hold."""
     from tokenomics.errors import ProofError
-    from tokenomics.ledger import GrowthFacts, OrderFacts, verify_proof
+    from tokenomics.ledger import AccountFacts, GrowthFacts, OrderFacts, verify_proof
     from tokenomics.note import VerifierKey
 
     verifier = VerifierKey.parse(key)
@@ -45,6 +45,8 @@ def verify(
         )
     elif isinstance(facts, OrderFacts):
         _tell_order(facts)
+    elif isinstance(facts, AccountFacts):
+        _tell_account(facts)
     else:
         _tell(facts)
 
@@ -58,6 +60,13 @@ def _tell(facts: "PaymentFacts") -> None:
         typer.echo(f"posting  {amount:+d} base units to {account.partition(':')[0]} ({kind})")
 
 
+def _tell_account(facts: "AccountFacts") -> None:
+    _tell_round(facts)
+    typer.echo(f"account  {facts.account}")
+    for _, kind, amount in facts.movements:
+        typer.echo(f"posting  {amount:+d} base units ({kind})")
+
+
 def _tell_order(facts: "OrderFacts") -> None:
     _tell_round(facts)
     order = facts.order
@@ -67,7 +76,7 @@ def _tell_order(facts: "OrderFacts") -> None:
     typer.echo(f"to       {order.destination}")
 
 
-def _tell_round(facts: "PaymentFacts | OrderFacts") -> None:
+def _tell_round(facts: "PaymentFacts | AccountFacts | OrderFacts") -> None:
     settled = datetime.fromtimestamp(facts.settled_at, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     typer.echo(f"{facts.subnet}: in the log of {facts.size - 1} rounds, signed by the validator")
     typer.echo(f"round    {facts.round}, settled {settled}")

@@ -19,9 +19,11 @@ from tokenomics.ledger.checkpoint import Checkpoint, checkpoint_path
 from tokenomics.ledger.order import Order, SignedOrder
 from tokenomics.ledger.planning import RoundPlan, plan_round
 from tokenomics.ledger.proofs import (
+    AccountFacts,
     GrowthFacts,
     OrderFacts,
     PaymentFacts,
+    prove_account,
     prove_growth,
     prove_order,
     prove_payment,
@@ -35,6 +37,7 @@ from tokenomics.ledger.verify import Verification, verify_ledger
 from tokenomics.ledger.vesting import Earnings, Payout, Pending
 
 __all__ = [
+    "AccountFacts",
     "Book",
     "Checkpoint",
     "Earnings",
@@ -59,6 +62,7 @@ __all__ = [
     "checkpoint_path",
     "copy_ledger",
     "plan_round",
+    "prove_account",
     "prove_growth",
     "prove_order",
     "prove_payment",

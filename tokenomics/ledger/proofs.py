@@ -4,7 +4,7 @@ A proof is a plain JSON document. Checking it needs nothing but the validator's 
 `Ledger.key` gives it and the validator publishes it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -18,10 +18,12 @@ from tokenomics.merkle import consistency_proof, inclusion_proof, leaf_hash, ver
 from tokenomics.note import TreeHead, VerifierKey
 
 PAYMENT: Final = "flower-subnet-payment-proof"
+ACCOUNT: Final = "flower-subnet-account-proof"
 ORDER: Final = "flower-subnet-order-proof"
 GROWTH: Final = "flower-subnet-consistency-proof"
 
 _PAYMENT_FIELDS: Final = {"format", "version", "hotkey", "checkpoint", "round", "path", "receipt", "postings"}
+_ACCOUNT_FIELDS: Final = {"format", "version", "account", "checkpoint", "round", "path", "postings"}
 _ORDER_FIELDS: Final = {"format", "version", "checkpoint", "round", "path", "order"}
 _GROWTH_FIELDS: Final = {"format", "version", "earlier", "later", "path"}
 
@@ -41,6 +43,22 @@ class PaymentFacts:
     score: int
     receipt_hash: str
     """Content hash of the receipt that says why."""
+    movements: tuple[tuple[str, str, int], ...]
+    """Account, kind and signed base units of each posting shown; who made the proof chose which to show."""
+    size: int
+    """Leaves of the log at the checkpoint: its last round is one less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountFacts:
+    """What the proof of an account's postings shows."""
+
+    subnet: str
+    """The log's origin."""
+    account: str
+    round: int
+    settled_at: int
+    """Unix time in seconds."""
     movements: tuple[tuple[str, str, int], ...]
     """Account, kind and signed base units of each posting shown; who made the proof chose which to show."""
     size: int
@@ -87,22 +105,40 @@ def prove_payment(ledger: Ledger, number: int, hotkey: str, *, leaves: Sequence[
     """
     leaves = ledger.leaf_hashes(until=ledger.height) if leaves is None else leaves
     placed = _placed(ledger, number, leaves)
-    entries, postings = ledger.receipts(number), ledger.postings(number)
-    accounts = {f"{PENDING_PREFIX}{hotkey}", f"{PARTICIPANT_PREFIX}{hotkey}"}
+    entries = ledger.receipts(number)
     own = [place for place, one in enumerate(entries) if one.hotkey == hotkey]
-    moved = [place for place, one in enumerate(postings) if one.account in accounts]
+    moved = _moved(ledger, number, {f"{PENDING_PREFIX}{hotkey}", f"{PARTICIPANT_PREFIX}{hotkey}"})
     if not own and not moved:
         raise LedgerError(f"round {number} has nothing of {hotkey[:12]}", remedy="look for its rounds in the ledger")
     receipt_hashes = [leaf_hash(one.leaf) for one in entries]
-    posting_hashes = [leaf_hash(one.leaf) for one in postings]
     return {
         "format": PAYMENT,
         "version": 1,
         "hotkey": hotkey,
         **placed,
         "receipt": _part(asdict(entries[own[0]]), own[0], receipt_hashes) if own else None,
-        "postings": [_part(asdict(postings[place]), place, posting_hashes) for place in moved],
+        "postings": moved,
     }
+
+
+def prove_account(ledger: Ledger, number: int, account: str, *, leaves: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return the proof of what a round posted to an account that isn't a participant's.
+
+    Args:
+        ledger: to be read.
+        number: a settled round.
+        account: such as `owner:ID` or `wallet:COLDKEY`, in full.
+        leaves: as `prove_payment` takes them.
+
+    Raises:
+        LedgerError: the round isn't settled, or posted nothing to the account.
+    """
+    leaves = ledger.leaf_hashes(until=ledger.height) if leaves is None else leaves
+    placed = _placed(ledger, number, leaves)
+    moved = _moved(ledger, number, {account})
+    if not moved:
+        raise LedgerError(f"round {number} posted nothing to {account}", remedy="look for its rounds in the ledger")
+    return {"format": ACCOUNT, "version": 1, "account": account, **placed, "postings": moved}
 
 
 def prove_order(ledger: Ledger, coldkey: str, nonce: int) -> dict[str, Any]:
@@ -142,7 +178,7 @@ def prove_growth(ledger: Ledger, earlier: int, later: int | None = None) -> dict
     return {"format": GROWTH, "version": 1, "earlier": notes[earlier], "later": notes[last], "path": path}
 
 
-def verify_proof(document: object, key: VerifierKey) -> PaymentFacts | OrderFacts | GrowthFacts:
+def verify_proof(document: object, key: VerifierKey) -> PaymentFacts | AccountFacts | OrderFacts | GrowthFacts:
     """Check a proof with nothing but the validator's key.
 
     Args:
@@ -156,12 +192,14 @@ def verify_proof(document: object, key: VerifierKey) -> PaymentFacts | OrderFact
         ProofError: it isn't a proof, isn't of this log, or doesn't hold; says which part.
     """
     kind = document.get("format") if isinstance(document, Mapping) else None
-    known = {PAYMENT: _PAYMENT_FIELDS, ORDER: _ORDER_FIELDS, GROWTH: _GROWTH_FIELDS}
+    known = {PAYMENT: _PAYMENT_FIELDS, ACCOUNT: _ACCOUNT_FIELDS, ORDER: _ORDER_FIELDS, GROWTH: _GROWTH_FIELDS}
     fields = known.get(kind if isinstance(kind, str) else "")
     if not isinstance(document, Mapping) or set(document) != fields or document["version"] != 1:
         raise ProofError("this isn't a proof of version 1", remedy="give the file that `subnet ledger prove` wrote")
     if kind == PAYMENT:
         return _payment(document, key)
+    if kind == ACCOUNT:
+        return _account(document, key)
     return _order(document, key) if kind == ORDER else _growth(document, key)
 
 
@@ -175,6 +213,14 @@ def _placed(ledger: Ledger, number: int, leaves: Sequence[str]) -> dict[str, Any
     return {"checkpoint": note, "round": leaf_fields(row), "path": inclusion_proof(leaves, number)}
 
 
+def _moved(ledger: Ledger, number: int, accounts: Collection[str]) -> list[dict[str, Any]]:
+    """Return a round's postings to some accounts, each with its place in the round's tree."""
+    postings = ledger.postings(number)
+    places = [place for place, one in enumerate(postings) if one.account in accounts]
+    hashes = [leaf_hash(one.leaf) for one in postings] if places else []
+    return [_part(asdict(postings[place]), place, hashes) for place in places]
+
+
 def _part(entry: Mapping[str, Any], place: int, hashes: list[str]) -> dict[str, Any]:
     """Return a receipt entry, posting or order with its place in its round's tree."""
     return {"entry": dict(entry), "index": place, "size": len(hashes), "path": inclusion_proof(hashes, place)}
@@ -184,10 +230,9 @@ def _payment(document: Mapping[str, Any], key: VerifierKey) -> PaymentFacts:
     tree, row = _round(document, key)
     hotkey, receipt = document["hotkey"], document["receipt"]
     entry = _entry(receipt, row["receipts_root"], "receipt") if receipt is not None else {}
-    postings = document["postings"] if isinstance(document["postings"], list) else [None]
-    moved = [_entry(one, row["postings_root"], "posting") for one in postings]
+    movements = _movements(document, row)
     accounts = {f"{PENDING_PREFIX}{hotkey}", f"{PARTICIPANT_PREFIX}{hotkey}"}
-    if entry.get("hotkey", hotkey) != hotkey or any(one["account"] not in accounts for one in moved):
+    if entry.get("hotkey", hotkey) != hotkey or any(account not in accounts for account, _, _ in movements):
         raise ProofError(f"the proof shows somebody else's entries, not those of {hotkey!r:.20}", remedy="distrust it")
     return PaymentFacts(
         subnet=tree.origin,
@@ -197,9 +242,32 @@ def _payment(document: Mapping[str, Any], key: VerifierKey) -> PaymentFacts:
         status=entry.get("status", ""),
         score=entry.get("score", 0),
         receipt_hash=entry.get("receipt_hash", ""),
-        movements=tuple((one["account"], one["kind"], one["amount"]) for one in moved),
+        movements=movements,
         size=tree.size,
     )
+
+
+def _account(document: Mapping[str, Any], key: VerifierKey) -> AccountFacts:
+    tree, row = _round(document, key)
+    account, movements = document["account"], _movements(document, row)
+    if not movements or any(whose != account for whose, _, _ in movements):
+        raise ProofError(f"the proof shows other postings than those of {account!r:.80}", remedy="distrust it")
+    settled_at: int = row["settled_at"]
+    return AccountFacts(
+        subnet=tree.origin,
+        account=str(account),
+        round=row["round"],
+        settled_at=settled_at,
+        movements=movements,
+        size=tree.size,
+    )
+
+
+def _movements(document: Mapping[str, Any], row: Mapping[str, Any]) -> tuple[tuple[str, str, int], ...]:
+    """Return account, kind and amount of the postings that a proof shows, once they are shown to be in their round."""
+    postings = document["postings"] if isinstance(document["postings"], list) else [None]
+    found = [_entry(one, row["postings_root"], "posting") for one in postings]
+    return tuple((one["account"], one["kind"], one["amount"]) for one in found)
 
 
 def _order(document: Mapping[str, Any], key: VerifierKey) -> OrderFacts:

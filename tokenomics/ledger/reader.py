@@ -20,6 +20,7 @@ from tokenomics.ledger.records import Posting, ReceiptEntry, RoundRow
 from tokenomics.ledger.rows import (
     PAGE_SIZE,
     GenesisRow,
+    read_balance,
     read_balances,
     read_earnings,
     read_entries,
@@ -34,7 +35,7 @@ from tokenomics.ledger.rows import (
     tip_of,
 )
 from tokenomics.ledger.spending import Book
-from tokenomics.ledger.vesting import Earnings, Payout, Pending, payout
+from tokenomics.ledger.vesting import PARTICIPANT_PREFIX, PENDING_PREFIX, Earnings, Payout, Pending, payout
 from tokenomics.merkle import leaf_hash
 from tokenomics.note import TreeHead, VerifierKey
 
@@ -187,8 +188,19 @@ class Reader:
 
     def moved(self, hotkey: str, *, until: int) -> list[tuple[int, Posting]]:
         """Return a participant's postings up to round `until`, each with its round, in order."""
+        accounts = [f"{prefix}{hotkey}" for prefix in (PENDING_PREFIX, PARTICIPANT_PREFIX)]
         with transaction(self._engine, self.path) as connection:
-            return read_moved(connection, hotkey, until)
+            return read_moved(connection, accounts, until)
+
+    def moved_on(self, account: str, *, until: int) -> list[tuple[int, Posting]]:
+        """Return an account's postings up to round `until`, each with its round, in order."""
+        with transaction(self._engine, self.path) as connection:
+            return read_moved(connection, [account], until)
+
+    def balance(self, account: str, *, until: int) -> int:
+        """Return an account's balance after round `until`, in base units; 0 where nothing was posted to it."""
+        with transaction(self._engine, self.path) as connection:
+            return read_balance(connection, account, until)
 
     def entries(self, hotkey: str, *, until: int) -> dict[int, ReceiptEntry]:
         """Return a participant's receipt entries up to round `until`, by round."""

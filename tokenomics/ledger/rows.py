@@ -202,10 +202,16 @@ def read_earnings(connection: Connection, height: int) -> dict[str, Earnings]:
     }
 
 
-def read_moved(connection: Connection, hotkey: str, height: int) -> list[tuple[int, Posting]]:
-    """Return a participant's postings up to round `height`, each with its round, in order."""
+def read_balance(connection: Connection, account: str, height: int) -> int:
+    """Return an account's balance after round `height`, in base units; 0 where it has no postings."""
     table = schema.postings
-    accounts = [f"{prefix}{hotkey}" for prefix in (PENDING_PREFIX, PARTICIPANT_PREFIX)]
+    query = select(_sum(table.c.amount)).where(table.c.round <= height, table.c.account == account)
+    return int(connection.execute(query).scalar() or 0)
+
+
+def read_moved(connection: Connection, accounts: Collection[str], height: int) -> list[tuple[int, Posting]]:
+    """Return the postings of some accounts up to round `height`, each with its round, in order."""
+    table = schema.postings
     query = select(table).where(table.c.round <= height, table.c.account.in_(accounts))
     rows = connection.execute(query.order_by(table.c.round, table.c.position)).mappings()
     return [(row["round"], Posting(**_without_round(row))) for row in rows]

@@ -52,7 +52,7 @@ def _head(statement: Statement, accounts: dict[str, str], commodity: str, began:
     log = statement.tree
     lines = [
         f"; rounds {statement.first} to {statement.last}; `subnet ledger prove` gives the proof of a round's lines",
-        f'option "title" {_text(f"{statement.subnet}: {statement.hotkey[:12]}")}',
+        f'option "title" {_text(f"{statement.subnet}: {statement.name}")}',
         f'option "operating_currency" "{commodity}"',
         "",
         f"{began} commodity {commodity}",
@@ -61,7 +61,7 @@ def _head(statement: Statement, accounts: dict[str, str], commodity: str, began:
         *(f"{began} open {account}  {commodity}" for account in accounts.values()),
         f"{began} open {_OPENING}",
         f'{began} custom "flower-subnet-log" {_text(log.origin)} "{log.size}" "{log.root}"',
-        f"  hotkey: {_text(statement.hotkey)}",
+        f"  {'hotkey' if statement.is_participant else 'account'}: {_text(statement.whose)}",
         f"  key: {_text(statement.key)}",
     ]
     return "\n".join(lines)
@@ -91,14 +91,16 @@ def _transaction(statement: Statement, line: Line, accounts: dict[str, str], com
         "received": f"Received from {line.counterparty}",
         "sent": f"Sent to {line.counterparty}",
         "staked": f"Staked to {line.counterparty}",
+        "unstaked": f"Unstaked to {line.counterparty}",
         "burned": "Burned",
     }
     document = "order" if line.kind in MOVED else "receipt"
+    because = [f'  {document}: "{line.receipt_hash}"'] if line.receipt_hash else []
     lines = [
         f"{_day(line.settled_at)} * {_text(statement.subnet)} {_text(words[line.kind])}",
         f'  settled: "{utc(line.settled_at)}"',
         f'  round: "{line.round}"',
-        f'  {document}: "{line.receipt_hash}"',
+        *because,
         *(f"  {account}  {statement.decimal(units)} {commodity}" for account, units in moved.items() if units),
     ]
     return "\n".join(lines)
@@ -106,7 +108,8 @@ def _transaction(statement: Statement, line: Line, accounts: dict[str, str], com
 
 def _accounts(statement: Statement) -> dict[str, str]:
     name = re.sub(r"[^A-Za-z0-9]+", "-", statement.subnet).strip("-") or "Subnet"
-    whose = f"Subnet-{name}:Hotkey-{statement.hotkey[:12]}"
+    account = f"Hotkey-{statement.name}" if statement.is_participant else statement.name.capitalize()
+    whose = f"Subnet-{name}:{re.sub(r'[^A-Za-z0-9-]+', '-', account)}"
     accounts = {
         "vested": f"Assets:{whose}:Vested",
         "pending": f"Assets:{whose}:Pending",
@@ -114,7 +117,7 @@ def _accounts(statement: Statement) -> dict[str, str]:
         "voided": f"Expenses:{whose}:Voided",
     }
     kinds = {line.kind for line in statement.lines}
-    if kinds & {"received", "sent", "staked"}:
+    if kinds & {"received", "sent", "staked", "unstaked"}:
         accounts["moved"] = f"Equity:{whose}:Moved"
     if "burned" in kinds:
         accounts["burned"] = f"Expenses:{whose}:Burned"

@@ -24,7 +24,7 @@ def to_json(statement: Statement, proofs: Mapping[int, Mapping[str, Any]]) -> st
         "subnet": statement.subnet,
         "unit": statement.token.symbol,
         "decimals": statement.token.decimals,
-        "hotkey": statement.hotkey,
+        "hotkey" if statement.is_participant else "account": statement.whose,
         "vesting": statement.vesting,
         "period": {
             "first_round": statement.first,

@@ -11,20 +11,26 @@ from tokenomics.ledger import Posting, SignedOrder
 from tokenomics.ledger.order import ORDER_KINDS
 from tokenomics.ledger.vesting import PENDING_PREFIX
 
-LineKind: TypeAlias = Literal["credit", "release", "void", "received", "sent", "staked", "burned"]
+LineKind: TypeAlias = Literal["credit", "release", "void", "received", "sent", "staked", "unstaked", "burned"]
 """`credit`: a round's pay. `release`: pending pay that became the participant's own. `void`: lost to a strike. The
-others by an order: what another account transferred here, and what was transferred to another, staked or burned."""
+others by an order: what came from another account, and what was transferred to another, staked, unstaked (what an
+escrow lets go) or burned."""
 
-MOVED: Final[tuple[LineKind, ...]] = ("received", "sent", "staked", "burned")
+MOVED: Final[tuple[LineKind, ...]] = ("received", "sent", "staked", "unstaked", "burned")
 """The kinds that an order makes."""
 
-_ORDERED: Final[dict[str, LineKind]] = {"transfer": "sent", "stake": "staked", "burn": "burned"}
+_ORDERED: Final[dict[str, LineKind]] = {
+    "transfer": "sent",
+    "stake": "staked",
+    "unstake": "unstaked",
+    "burn": "burned",
+}
 _KINDS: Final[dict[str, LineKind]] = {"emission": "credit", "release": "release", "void": "void"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
-    """What a participant has, in base units."""
+    """What a participant or another account has, in base units."""
 
     vested: int = 0
     """Its own, to be spent."""
@@ -48,7 +54,8 @@ class Line:
     earned_in: int | None
     """The round that paid it; None for a void, which can be the pay of many rounds, and for what an order moved."""
     receipt_hash: str
-    """Of the receipt that says why, of the round that paid or of the strike; of the signed order for what one moved."""
+    """Of the receipt that says why, of the round that paid or of the strike; of the signed order for what one moved.
+    Empty for the parts of owner and validator, for which there is no receipt."""
     counterparty: str = ""
     """The other account of an order; empty for all else."""
 
@@ -66,16 +73,16 @@ def lines_of(
     moved: Iterable[tuple[int, Posting]],
     *,
     settled_at: Mapping[int, int],
-    receipt_hashes: Mapping[int, str],
+    receipt_hashes: Mapping[int, str] | None,
     vesting: int,
     ordered: Mapping[int, Sequence[SignedOrder]] | None = None,
 ) -> list[Line]:
-    """Return a participant's lines, in the order in which the ledger moved the money.
+    """Return a participant's or another account's lines, in the order in which the ledger moved the money.
 
     Args:
-        moved: all of its postings with their rounds, in order, as `Ledger.moved` gives them.
+        moved: all of its postings with their rounds, in order, as `Ledger.moved` or `Ledger.moved_on` gives them.
         settled_at: when each round was settled: Unix time in seconds.
-        receipt_hashes: of its receipts, by round.
+        receipt_hashes: of its receipts, by round; None for an account that has none.
         vesting: rounds for which pay is pending.
         ordered: the orders that its account paid or received by, by round, as `Ledger.ordered` gives them.
 
@@ -99,7 +106,7 @@ def lines_of(
             changes["pending" if posting.account.startswith(PENDING_PREFIX) else "vested"] += posting.amount
         earned_in = {"emission": number, "release": number - vesting}.get(kind)
         explained_in = number if earned_in is None else earned_in
-        if explained_in not in receipt_hashes:
+        if receipt_hashes is not None and explained_in not in receipt_hashes:
             raise LedgerCorruptError(
                 f"round {number} moved pay of round {explained_in}, which has no receipt for it",
                 remedy="see `subnet ledger verify`",
@@ -110,7 +117,7 @@ def lines_of(
                 settled_at=settled_at[number],
                 kind=_KINDS[kind],
                 earned_in=earned_in,
-                receipt_hash=receipt_hashes[explained_in],
+                receipt_hash="" if receipt_hashes is None else receipt_hashes[explained_in],
                 vested=changes["vested"],
                 pending=changes["pending"],
             )

@@ -68,7 +68,7 @@ def _build(statement: Statement, stream: io.BytesIO, *, n_pages: int) -> int:
         rightMargin=_MARGIN,
         topMargin=_MARGIN,
         bottomMargin=_MARGIN + 6 * mm,
-        title=_latin(f"Statement of {statement.hotkey[:12]}, {statement.subnet}"),
+        title=_latin(f"Statement of {statement.name}, {statement.subnet}"),
         author="flower-subnet",
         invariant=1,
     )
@@ -85,7 +85,7 @@ def _story(statement: Statement) -> list[Flowable]:
             [
                 ("Subnet", _words(statement.subnet)),
                 ("Token", _words(f"{statement.token.symbol}, {statement.token.decimals} decimals")),
-                ("Participant", Paragraph(statement.hotkey, _CODE)),
+                ("Participant" if statement.is_participant else "Account", Paragraph(_safe(statement.whose), _CODE)),
                 ("Period", _words(_period(statement))),
             ]
         ),
@@ -116,7 +116,7 @@ def _balances(statement: Statement) -> Table:
         return [name, _fixed(statement, balance.vested), _fixed(statement, balance.pending)]
 
     credited, released, voided = (statement.total(kind) for kind in ("credit", "release", "void"))
-    at_once = not statement.vesting
+    at_once = not (statement.vesting and statement.is_participant)
     rows = [
         [f"in {statement.token.symbol}", "vested", "pending"],
         row("Opening balance", statement.opening),
@@ -176,17 +176,9 @@ def _movements(statement: Statement) -> LongTable:
 
 
 def _proof(statement: Statement) -> list[Flowable]:
-    vests = (
-        f"Pay is pending for {statement.vesting} rounds; a strike voids all that is pending. "
-        if statement.vesting
-        else "Pay is the participant's own at once. "
-    )
-    command = f"subnet ledger prove RUN ROUND {statement.hotkey[:12]} > proof.json"
+    command = f"subnet ledger prove RUN ROUND {statement.name} > proof.json"
     return [
-        _words(
-            f"{vests}A credit's and a release's receipt is that of the round which paid, a void's that of the strike"
-            + (", and of what was moved it is the signed order." if _moved(statement) else ".")
-        ),
+        _words(_whence(statement)),
         _words(
             "Every round is a leaf of the validator's log, at the index of its number. Ask the validator, or whoever "
             "has the run's folder, for the proof of a round's lines; check it offline, with a key that you know to be "
@@ -207,6 +199,21 @@ def _proof(statement: Statement) -> list[Flowable]:
     ]
 
 
+def _whence(statement: Statement) -> str:
+    """Return in words what the column of receipts shows."""
+    if not statement.is_participant:
+        return "The receipt of what was moved is the signed order; a round's part for owner or validator needs none."
+    vests = (
+        f"Pay is pending for {statement.vesting} rounds; a strike voids all that is pending. "
+        if statement.vesting
+        else "Pay is the participant's own at once. "
+    )
+    moved = ", and of what was moved it is the signed order." if _moved(statement) else "."
+    return (
+        f"{vests}A credit's and a release's receipt is that of the round which paid, a void's that of the strike{moved}"
+    )
+
+
 def _root(statement: Statement) -> str:
     """Return the root as the published checkpoint writes it: the third line of its text."""
     return statement.tree.text.splitlines()[2]
@@ -217,7 +224,7 @@ def _footer(statement: Statement, n_pages: int) -> Callable[[Any, Any], None]:
         canvas.saveState()
         canvas.setFont("Helvetica", 7)
         canvas.setFillColor(colors.HexColor("#606060"))
-        left = f"{statement.subnet[:60]}, rounds {statement.first} to {statement.last}, {statement.hotkey[:12]}"
+        left = f"{statement.subnet[:60]}, rounds {statement.first} to {statement.last}, {statement.name}"
         canvas.drawString(_MARGIN + 6, _MARGIN, _latin(left))
         canvas.drawRightString(_PAGE[0] - _MARGIN - 6, _MARGIN, f"page {document.page} of {n_pages}")
         canvas.restoreState()

@@ -14,7 +14,8 @@ COLUMNS: Final = (
     *("subnet", "hotkey", "log_origin", "log_size", "log_root", "leaf_index", "proof"),
     "counterparty",
 )
-"""`vested` and `pending` are balances after the line; a round's leaf in the log has the round's number."""
+"""`vested` and `pending` are balances after the line; a round's leaf in the log has the round's number. `hotkey` is an
+account's name where the statement isn't a participant's."""
 
 KOINLY_COLUMNS: Final = (
     *("Date", "Sent Amount", "Sent Currency", "Received Amount", "Received Currency", "Fee Amount", "Fee Currency"),
@@ -35,7 +36,7 @@ def to_csv(statement: Statement, proof_names: dict[int, str] | None = None) -> s
         proof_names: the proof's file by round, where there are such files.
     """
     names = proof_names or {}
-    tail = (statement.subnet, statement.hotkey, statement.tree.origin, str(statement.tree.size), statement.tree.root)
+    tail = (statement.subnet, statement.whose, statement.tree.origin, str(statement.tree.size), statement.tree.root)
 
     def edge(kind: str, seconds: int, number: int, balance: Balance) -> tuple[str, ...]:
         unit = statement.token.symbol
@@ -81,7 +82,7 @@ def to_koinly(statement: Statement) -> str:
             words = f"{statement.subnet}: {line.kind}, {line.counterparty}"
             rows.append((utc(line.settled_at), *sides, "", "", "", "", "", words, line.receipt_hash))
         elif line.vested > 0:
-            words = f"{statement.subnet}: pay of round {line.earned_in} to {statement.hotkey[:12]}"
+            words = f"{statement.subnet}: pay of round {line.earned_in} to {statement.name}"
             received = (statement.decimal(line.vested), statement.token.symbol)
             rows.append((utc(line.settled_at), "", "", *received, "", "", "", "", "Reward", words, line.receipt_hash))
     return _write([KOINLY_COLUMNS, *rows])

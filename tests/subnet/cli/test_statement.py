@@ -132,6 +132,29 @@ def test_mistakes_get_one_line_and_a_remedy(command, monkeypatch, tmp_path, root
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_owners_part_has_a_statement_and_proofs(command, played, root, tmp_path):
+    """Named by the kind of account alone; what `--proofs` and `ledger prove` write is checked offline."""
+    ledger = played.fixture.ledger
+    account = f"owner:{ledger.genesis.owner}"
+    code, out, _ = command("statement", root, "owner", "--json", "--proofs", tmp_path / "proofs")
+    document = json.loads(out)
+    assert (code, document["account"]) == (0, account)
+    assert document["closing"] == {"vested": decimal(played, ledger.balances()[account]), "pending": "0"}
+    assert len(document["lines"]) == len(list((tmp_path / "proofs").iterdir())) > 3
+    (tmp_path / "one.json").write_text(command("ledger", "prove", root, 2, "owner")[1])
+    for proof in (tmp_path / "one.json", tmp_path / "proofs" / "round-000002.json"):
+        code, out, _ = command("verify", proof, "--key", ledger.key)
+        assert (code, f"account  {account}" in out, "(emission)" in out) == (0, True, True)
+    refused = {
+        "wallet:ab": "no account of this ledger",
+        "validator:zz": "no account of this ledger",
+        "owner:1:2": "no account of this ledger",
+    }
+    for name, words in refused.items():
+        code, _, err = command("statement", root, name, "--csv")
+        assert (code, words in err, "remedy:" in err) == (3, True, True), name
+
+
 def test_earnings_tell_the_recent_past_and_what_came_of_each_round(command, played, root, turncoat):
     code, out, _ = command("earnings", root, turncoat[:10], "--json")
     told = json.loads(out)

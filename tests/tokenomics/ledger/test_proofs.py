@@ -15,11 +15,13 @@ from tests.tokenomics.ledger.database import Database
 from tokenomics.errors import LedgerError, ProofError
 from tokenomics.keys import Keypair
 from tokenomics.ledger import (
+    AccountFacts,
     Genesis,
     GrowthFacts,
     Ledger,
     PaymentFacts,
     Settlement,
+    prove_account,
     prove_growth,
     prove_payment,
     verify_ledger,
@@ -227,3 +229,27 @@ def test_a_log_that_grows_has_the_root_of_all_its_leaves(leaves: list[bytes]) ->
         assert log.root == before
         log = longer
     assert (log.root, log.size) == (merkle_root(leaves), len(leaves))
+
+
+def test_the_validators_part_is_proved_and_nothing_altered_passes(path: Path) -> None:
+    """What a round posted to an account without receipts; another account's postings, or none, are no proof of it."""
+    with Ledger.open(path, read_only=True) as ledger:
+        account = f"validator:{ledger.genesis.validator}"
+        proof = json.loads(json.dumps(prove_account(ledger, 3, account)))
+        key, [posting] = ledger.key, [one for one in ledger.postings(3) if one.account == account]
+        other = json.loads(json.dumps(prove_account(ledger, 3, f"owner:{ledger.genesis.owner}")))
+        with pytest.raises(LedgerError, match="round 4 posted nothing to validator:"):
+            prove_account(ledger, 4, account)
+        with pytest.raises(LedgerError, match="round 7 isn't settled"):
+            prove_account(ledger, 7, account)
+    facts = verify_proof(proof, key)
+    assert isinstance(facts, AccountFacts)
+    assert facts.movements == ((account, "emission", posting.amount),)
+    assert (facts.account, facts.round, facts.size) == (account, 3, 7)
+    more = copy.deepcopy(proof)
+    more["postings"][0]["entry"]["amount"] += 1
+    lies = [more, proof | {"postings": []}, proof | {"postings": other["postings"]}, proof | {"account": "owner:me"}]
+    lies += [proof | {"round": proof["round"] | {"minted": 1}}, proof | {"postings": None}, proof | {"account": None}]
+    for lie in lies:
+        with pytest.raises(ProofError):
+            verify_proof(lie, key)

@@ -108,7 +108,7 @@ def made_up(
     return Statement(
         subnet=subnet,
         token=token,
-        hotkey=digest("alice"),
+        whose=digest("alice"),
         vesting=5,
         first=1,
         last=max(1, len(lines)),

@@ -23,9 +23,9 @@ from tests.tokenomics.ledger.owners import (
     settle_orders,
     settlement,
 )
-from tokenomics.errors import LedgerCorruptError
+from tokenomics.errors import LedgerCorruptError, StatementError
 from tokenomics.keys import Keypair
-from tokenomics.ledger import Genesis, Ledger, Posting
+from tokenomics.ledger import AccountFacts, Genesis, Ledger, Posting, verify_proof
 from tokenomics.statement import Balance, Statement, lines_of, proofs_of, read_statement
 from tokenomics.statement.beancount import to_beancount
 from tokenomics.statement.document import to_json
@@ -115,3 +115,73 @@ def test_money_that_no_order_moved_has_no_line(statement: Statement) -> None:
     posting = Posting(position=0, account=participant(ALICE), kind="transfer", amount=-5)
     with pytest.raises(LedgerCorruptError, match="moved -5 on participant:"):
         lines_of([(1, posting)], settled_at={1: 0}, receipt_hashes={}, vesting=0)
+
+
+def accounts(genesis: Genesis) -> dict[str, str]:
+    """Accounts that aren't a participant's, by what they are."""
+    validator = f"validator:{genesis.validator}"
+    found = {"wallet": purse(ALICE), "escrow": escrow(ALICE, genesis), "owner": f"owner:{genesis.owner}"}
+    return found | {"validator": validator}
+
+
+def test_other_accounts_have_statements_of_their_own(ledger_file: Path, genesis: Genesis) -> None:
+    """A wallet's and an escrow's lines are orders; owner and validator have a part of every round, without receipt."""
+    named = accounts(genesis)
+    with Ledger.open(ledger_file) as ledger:
+        found = {kind: read_statement(ledger, account) for kind, account in named.items()}
+        parts = {
+            kind: [
+                (number, one.amount)
+                for number in range(1, 7)
+                for one in ledger.postings(number)
+                if one.account == named[kind]
+            ]
+            for kind in ("owner", "validator")
+        }
+        balances = ledger.balances()
+        later = read_statement(ledger, named["escrow"], start="3", end="4")
+    told = [(line.round, line.kind, line.vested, line.counterparty) for line in found["wallet"].lines]
+    assert told == [(2, "received", 7, participant(BOB)), (3, "received", 20, escrow(ALICE, genesis))]
+    told = [(line.round, line.kind, line.vested, line.counterparty) for line in found["escrow"].lines]
+    assert told == [(2, "received", 50, participant(ALICE)), (3, "unstaked", -20, purse(ALICE))]
+    for kind, amounts in parts.items():
+        lines = found[kind].lines
+        assert [(line.round, line.vested) for line in lines] == amounts
+        assert len(amounts) > 3
+        assert {(line.kind, line.receipt_hash, line.earned_in == line.round) for line in lines} == {
+            ("credit", "", True)
+        }
+    for kind, account in named.items():
+        assert found[kind].closing == Balance(vested=balances[account])
+    assert (later.opening.vested, [line.kind for line in later.lines], later.closing.vested) == (50, ["unstaked"], 30)
+
+
+@pytest.mark.parametrize("kind", ["wallet", "escrow", "owner", "validator"])
+def test_every_form_tells_of_other_accounts_with_proofs(ledger_file: Path, genesis: Genesis, kind: str) -> None:
+    account = accounts(genesis)[kind]
+    with Ledger.open(ledger_file) as ledger:
+        found = read_statement(ledger, account)
+        proofs, key = proofs_of(ledger, found), ledger.key
+    assert sorted(proofs) == sorted({line.round for line in found.lines})
+    shown = [verify_proof(json.loads(json.dumps(proof)), key) for proof in proofs.values()]
+    assert all(isinstance(facts, AccountFacts) and facts.account == account for facts in shown)
+    assert sum(amount for facts in shown for _, _, amount in facts.movements) == found.closing.vested  # type: ignore[union-attr]
+    document = json.loads(to_json(found, proofs))
+    assert (document["account"], "hotkey" in document) == (account, False)
+    rows = list(csv.DictReader(io.StringIO(to_csv(found))))
+    assert {row["hotkey"] for row in rows} == {account}
+    assert len(list(csv.DictReader(io.StringIO(to_koinly(found))))) == len(found.lines)
+    entries, errors, _ = loader.load_string(to_beancount(found))
+    assert errors == []
+    assert any(f":{kind.capitalize()}-" in getattr(entry, "account", "") for entry in entries)
+    pdf = "".join(page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(to_pdf(found)))
+    assert all(word in pdf for word in ("Account", account, "needs none"))
+    assert "Participant" not in pdf
+
+
+@pytest.mark.parametrize("name", ["wallet:" + "0" * 64, "participant", "pending", "nonsense:1"])
+def test_accounts_without_a_statement_are_refused(ledger_file: Path, name: str) -> None:
+    """Nothing was posted to it, or it is a part of a participant's own statement."""
+    account = participant(ALICE) if name == "participant" else f"pending:{HOTKEY}" if name == "pending" else name
+    with Ledger.open(ledger_file) as ledger, pytest.raises(StatementError, match=f"no statement of {account}"):
+        read_statement(ledger, account)

@@ -50,7 +50,7 @@ def test_it_says_whose_it_is_and_how_to_check_it() -> None:
     text = " ".join(" ".join(pages(to_pdf(statement))).split())
     base64_root = statement.tree.text.splitlines()[2]
     for words in (
-        *("digits", "DIG, 9 decimals", statement.hotkey, "rounds 1 to 2", "0.000000005", "Closing balance"),
+        *("digits", "DIG, 9 decimals", statement.whose, "rounds 1 to 2", "0.000000005", "Closing balance"),
         *(statement.tree.origin, statement.tree.root, base64_root, f"{statement.tree.size} leaves"),
         *("subnet ledger prove", f"subnet verify proof.json --key {statement.key}"),
     ):
