@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from subnet.scoring.geometry import median_absolute_deviation, midpoint_median
-from subnet.scoring.history import PastRound
+from subnet.scoring.history import PastCosines, PastRound
 
 SAME = 1 - 1e-6
 """Two updates of a larger cosine are one in any field, however crowded: .0014 of a norm of noise, or rounding."""
@@ -40,14 +40,23 @@ def mean_cosines(hotkeys: Sequence[str], cosines: Tensor, past: Sequence[PastRou
     """Return `(n, n)` the mean cosine of each pair over this round and those of `past` in which both took part."""
     total, count = cosines.clone(), torch.ones_like(cosines)
     for settled in past:
-        for row, first in enumerate(hotkeys):
-            for column, second in enumerate(hotkeys[:row]):
-                value = settled.cosines.get((min(first, second), max(first, second)))
-                if value is not None:
-                    total[row, column] += value
-                    count[row, column] += 1
+        place = {hotkey: row for row, hotkey in enumerate(settled.cosines.hotkeys)}
+        rows = [row for row, hotkey in enumerate(hotkeys) if hotkey in place]
+        if len(rows) < 2:
+            continue
+        here, there = torch.tensor(rows), torch.tensor([place[hotkeys[row]] for row in rows])
+        total[here[:, None], here] += _matrix(settled.cosines)[there[:, None], there]
+        count[here[:, None], here] += 1
     mean = (total / count).tril(-1)
     return mean + mean.T + torch.eye(len(hotkeys), dtype=mean.dtype)
+
+
+def _matrix(cosines: PastCosines) -> Tensor:
+    """Return `(n, n)` the cosines of all pairs; what is on the diagonal means nothing."""
+    n = len(cosines.hotkeys)
+    lower = torch.zeros(n, n, dtype=torch.float64)
+    lower[torch.tril_indices(n, n, -1).unbind()] = torch.frombuffer(cosines.lower, dtype=torch.float64)
+    return lower + lower.T
 
 
 def threshold(cosines: Tensor, *, ceiling: float, floor: float, mads: float, min_mad: float) -> float:
@@ -84,12 +93,13 @@ def find_copies(hotkeys: Sequence[str], arrivals: Sequence[int], cosines: Tensor
         cosines: `(n, n)` symmetric mean cosines.
         limit: pairs above it are alike.
     """
+    rows: list[list[float]] = cosines.tolist()
     originals: list[int] = []
     copied: dict[str, str] = {}
     for index in sorted(range(len(hotkeys)), key=arrivals.__getitem__):
-        alike = [first for first in originals if float(cosines[index, first]) > limit]
+        alike = [first for first in originals if rows[index][first] > limit]
         if alike:
-            copied[hotkeys[index]] = hotkeys[max(alike, key=lambda first: float(cosines[index, first]))]
+            copied[hotkeys[index]] = hotkeys[max(alike, key=rows[index].__getitem__)]
         else:
             originals.append(index)
     return copied

@@ -5,6 +5,8 @@ kept as running totals, added up in the order of the rounds. They are in every r
 takes them; whoever has all receipts can add them up again (`check_earlier`).
 """
 
+import itertools
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +14,6 @@ from typing import Any
 from subnet.errors import RunError
 from subnet.spec import ScoringSection
 
-Pair = tuple[str, str]
 SlicePair = tuple[int, int]
 """A slice that is harmed, and the slice that it is taken for."""
 
@@ -27,13 +28,26 @@ class PastCredit:
     novel_standard_error: float
 
 
+@dataclass(frozen=True, slots=True)
+class PastCosines:
+    """The cosines of the novel parts of a round's updates, 8 bytes a pair.
+
+    Attributes:
+        hotkeys: of the field.
+        lower: of each with those before it, row by row: `n (n - 1) / 2` numbers.
+    """
+
+    hotkeys: tuple[str, ...] = ()
+    lower: "array[float]" = field(default_factory=lambda: array("d"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastRound:
     """One settled round as scoring sees it.
 
     Attributes:
         credits: by hotkey, of those whose contribution counted; gated and copied ones count as 0.
-        cosines: of the novel parts of two updates, by hotkeys in ascending order.
+        cosines: of its pairs of updates.
         strikes: hotkeys that were struck.
         norms: of the updates of everyone in the field, by hotkey.
         updates: their hashes, likewise.
@@ -44,7 +58,7 @@ class PastRound:
     """
 
     credits: Mapping[str, PastCredit]
-    cosines: Mapping[Pair, float]
+    cosines: PastCosines = field(default_factory=PastCosines)
     strikes: frozenset[str] = frozenset()
     norms: Mapping[str, float] = field(default_factory=dict)
     updates: Mapping[str, str] = field(default_factory=dict)
@@ -174,15 +188,10 @@ def past_round(record: Mapping[str, Any], receipts: Mapping[str, Mapping[str, An
         for hotkey, receipt in receipts.items()
         if receipt["counted"] is not None
     }
-    hotkeys = record["cosines"]["hotkeys"]
-    cosines = {
-        (hotkeys[row], hotkeys[column]): value
-        for row, values in enumerate(record["cosines"]["lower"])
-        for column, value in enumerate(values)
-    }
+    lower = array("d", itertools.chain.from_iterable(record["cosines"]["lower"]))
     return PastRound(
         credits=credits,
-        cosines={(min(pair), max(pair)): value for pair, value in cosines.items()},
+        cosines=PastCosines(tuple(record["cosines"]["hotkeys"]), lower),
         strikes=frozenset(hotkey for hotkey, receipt in receipts.items() if receipt["strike"]),
         norms={hotkey: receipt["numbers"]["norm"] for hotkey, receipt in receipts.items() if receipt["numbers"]},
         updates={hotkey: receipt["update_hash"] for hotkey, receipt in receipts.items() if receipt["numbers"]},

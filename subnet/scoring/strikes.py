@@ -46,7 +46,7 @@ def own_norm_ratio(hotkey: str, norm: float, past: Sequence[PastRound]) -> float
         norm: of the update.
         past: the rounds before this one that count; those up to its last strike, and updates of norm 0, don't.
 
-    >>> past = [PastRound(credits={}, cosines={}, norms={"ada": norm}) for norm in (1.0, 3.0, 0.0)]
+    >>> past = [PastRound(credits={}, norms={"ada": norm}) for norm in (1.0, 3.0, 0.0)]
     >>> own_norm_ratio("ada", 6.0, past), own_norm_ratio("bob", 6.0, past)
     (3.0, None)
     """

@@ -31,7 +31,7 @@ def play(n_rounds, *, pool):
     for number in range(1, n_rounds + 1):
         deals.append(dealt(nonce=f"{number:064x}", number=number, pool=pool, history=history))
         probed = tuple(sample for hand in deals[-1].values() for sample in hand)
-        history = history.then(PastRound(credits={}, cosines={}, probed=probed))
+        history = history.then(PastRound(credits={}, probed=probed))
     return deals, history
 
 

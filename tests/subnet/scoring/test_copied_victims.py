@@ -58,7 +58,7 @@ def shares(field, appraisal, credits):
             novel=kept * float(credits.novel[row]),
             novel_standard_error=kept * float(credits.novel_standard_error[row]),
         )
-    past = History().then(PastRound(credits=counted, cosines={}))
+    past = History().then(PastRound(credits=counted))
     due = payable(past, field.hotkeys, set(field.hotkeys) - set(appraisal.copy_of), RULES)
     total = sum(pay.score for pay in due.values())
     return {hotkey: pay.score / total for hotkey, pay in due.items()}

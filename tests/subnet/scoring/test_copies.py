@@ -1,12 +1,14 @@
 """The copy rule: every clone is measured against the first, and honest ones aren't linked through a third."""
 
+from array import array
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from subnet.scoring.copies import find_copies, mean_cosines, threshold
-from subnet.scoring.history import PastRound
+from subnet.scoring.history import PastCosines, PastRound
 
 RULES = {"ceiling": 0.9, "floor": 0.65, "mads": 3.0, "min_mad": 0.02}
 
@@ -85,12 +87,17 @@ def test_without_a_pair_the_threshold_is_the_ceiling(n):
     assert threshold(torch.eye(n, dtype=torch.float64), **RULES) == 0.9
 
 
+def settled(hotkeys, *lower):
+    """A round of the past: the cosines of its second with its first, its third with its first and second, and so on."""
+    return PastRound(credits={}, cosines=PastCosines(tuple(hotkeys), array("d", lower)))
+
+
 def test_cosines_are_averaged_over_the_rounds_that_both_took_part_in():
-    """A pair's mean is over this round and those of the past that know it; others keep this round's."""
-    past = [
-        PastRound(credits={}, cosines={("a", "b"): 0.0, ("b", "c"): 1.0}),
-        PastRound(credits={}, cosines={("a", "b"): 0.3}),
-    ]
+    """A pair's mean is over this round and those of the past that know it; others keep this round's.
+
+    In what order a round of the past lists its field doesn't matter, nor who else was there.
+    """
+    past = [settled("bxa", 0.7, 0.0, 0.7), settled("cb", 1.0), settled("ab", 0.3), settled("c"), settled("")]
     now = symmetric({(0, 1): 0.9, (0, 2): 0.6, (1, 2): 0.0}, 3)
     found = mean_cosines(["a", "b", "c"], now, past)
     assert torch.equal(found, found.T)

@@ -1,13 +1,22 @@
 """What scoring remembers is a fold over settled rounds."""
 
 import json
+from array import array
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from subnet.errors import RunError
-from subnet.scoring.history import History, PastCredit, PastRound, check_earlier, past_round, read_earlier
+from subnet.scoring.history import (
+    History,
+    PastCosines,
+    PastCredit,
+    PastRound,
+    check_earlier,
+    past_round,
+    read_earlier,
+)
 from subnet.scoring.payable import payable
 from subnet.scoring.strikes import suspended
 from subnet.spec import ScoringSection
@@ -17,7 +26,7 @@ COUNTED = {"credit": 0.1, "standard_error": 0.2, "novel": -0.3, "novel_standard_
 
 
 def test_a_round_is_read_off_its_record_and_receipts():
-    """Receipts that count give credits, the others don't, and the triangle of cosines becomes pairs."""
+    """Receipts that count give credits, the others don't, and the triangle of cosines is kept flat."""
     record = {"cosines": {"hotkeys": ["a", "b", "c"], "lower": [[], [0.1], [0.2, 0.3]]}}
     receipts = {
         "a": {
@@ -39,22 +48,24 @@ def test_a_round_is_read_off_its_record_and_receipts():
         "a": PastCredit(credit=0.1, standard_error=0.2, novel=-0.3, novel_standard_error=0.4),
         "c": PastCredit(credit=0.0, standard_error=0.2, novel=-0.3, novel_standard_error=0.4),
     }
-    assert found.cosines == {("a", "b"): 0.1, ("a", "c"): 0.2, ("b", "c"): 0.3}
+    assert found.cosines == PastCosines(("a", "b", "c"), array("d", [0.1, 0.2, 0.3]))
     assert found.strikes == {"a"}
     assert found.norms == {"a": 1.5, "c": 0.0}
     assert found.updates == {"a": "h1", "c": "h3"}
     assert found.own_cosines == {"a": 0.7}
 
 
-def test_pairs_are_in_ascending_order_whatever_the_records_is():
-    """A record that lists hotkeys in another order gives the same pairs."""
-    record = {"cosines": {"hotkeys": ["c", "a"], "lower": [[], [0.5]]}}
-    assert past_round(record, {}).cosines == {("a", "c"): 0.5}
+def test_cosines_are_the_records_row_by_row():
+    """Eight bytes a pair: a round of a thousand has half a million pairs, and many rounds are remembered."""
+    record = {"cosines": {"hotkeys": ["c", "a", "b"], "lower": [[], [0.5], [0.25, -1.0]]}}
+    found = past_round(record, {}).cosines
+    assert found == PastCosines(("c", "a", "b"), array("d", [0.5, 0.25, -1.0]))
+    assert found.lower.itemsize == 8
 
 
 def test_history_grows_at_its_end_and_never_changes():
     """A new round is the last one, earlier histories stay, and asking for more rounds than there are gives all."""
-    rounds = [PastRound(credits={}, cosines={("a", "b"): float(number)}) for number in range(4)]
+    rounds = [PastRound(credits={}, probed=(number,)) for number in range(4)]
     empty = full = History()
     for one in rounds:
         full = full.then(one)
@@ -71,7 +82,6 @@ ROUNDS = st.lists(
     st.builds(
         PastRound,
         credits=st.dictionaries(st.sampled_from("abcd"), CREDITS),
-        cosines=st.just({}),
         strikes=st.frozensets(st.sampled_from("abcd"), max_size=1),
     ),
     max_size=12,
@@ -140,13 +150,13 @@ def test_totals_are_read_off_a_record_to_the_bit(rounds, keep):
 def test_a_record_without_totals_begins_with_nothing():
     """Runs of earlier versions are added up from their first round."""
     assert read_earlier({"round": 7}) == History()
-    check_earlier({"round": 7}, folded([PastRound(credits={}, cosines={})] * 3, keeping(1)))
+    check_earlier({"round": 7}, folded([PastRound(credits={})] * 3, keeping(1)))
 
 
 def test_wrong_totals_on_a_record_are_named():
     """Another sum, a hotkey too many, or another number of rounds: the round and the hotkey are in the message."""
     credit = PastCredit(credit=0.1, standard_error=0.0, novel=0.1, novel_standard_error=0.2)
-    history = folded([PastRound(credits={"alice": credit}, cosines={})] * 3, keeping(1))
+    history = folded([PastRound(credits={"alice": credit})] * 3, keeping(1))
     good = {"round": 3, "earlier": history.earlier()}
     check_earlier(good, history)
     for totals, n_rounds, named in (
@@ -161,4 +171,4 @@ def test_wrong_totals_on_a_record_are_named():
 def test_no_more_rounds_are_asked_for_than_are_kept():
     """A rule that looks further back than the spec's memory is a fault of the code, and found."""
     with pytest.raises(AssertionError):
-        folded([PastRound(credits={}, cosines={})] * 4, keeping(2)).last(3)
+        folded([PastRound(credits={})] * 4, keeping(2)).last(3)

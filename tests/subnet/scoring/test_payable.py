@@ -28,7 +28,6 @@ def history(*rounds):
         tuple(
             PastRound(
                 credits={hotkey: one if isinstance(one, PastCredit) else past(one) for hotkey, one in credits.items()},
-                cosines={},
             )
             for credits in rounds
         )

@@ -146,7 +146,7 @@ def test_many_participants_are_measured_in_groups(make_field, with_probes, dealt
 
 def past(*rounds):
     """A history of z's by hotkey."""
-    return History(tuple(PastRound(credits={}, cosines={}, probe_z=one) for one in rounds))
+    return History(tuple(PastRound(credits={}, probe_z=one) for one in rounds))
 
 
 def now(z):

@@ -147,8 +147,8 @@ def test_the_limit_decides(field):
 def test_several_rounds_count_and_a_first_one_counts_half(field):
     """The ratio is the mean over the rounds there are, of at least two; older rounds and other pairs don't count."""
     at_once = float(appraise(field).slices.ratio[8])
-    settled = [PastRound(credits={}, cosines={}, slices={"i": {(3, 8): value}}) for value in (90.0, 2.0, 4.0)]
-    other = PastRound(credits={}, cosines={}, slices={"i": {(1, 2): 0.5}})
+    settled = [PastRound(credits={}, slices={"i": {(3, 8): value}}) for value in (90.0, 2.0, 4.0)]
+    other = PastRound(credits={}, slices={"i": {(1, 2): 0.5}})
     for rounds, expected in (
         ([], at_once / 2),
         (settled[:1], (at_once + 90.0) / 2),

@@ -13,9 +13,7 @@ RULES = ScoringSection(suspension=3)
 def season(*strikes):
     """A history in which a and b earn every round, and `strikes` are who is struck in each."""
     credit = PastCredit(credit=1.0, standard_error=0.1, novel=1.0, novel_standard_error=0.1)
-    return History(
-        tuple(PastRound(credits={"a": credit, "b": credit}, cosines={}, strikes=frozenset(names)) for names in strikes)
-    )
+    return History(tuple(PastRound(credits={"a": credit, "b": credit}, strikes=frozenset(names)) for names in strikes))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +37,7 @@ def test_only_size_and_harm_together_are_a_strike(norm_ratio, own, z, struck):
 def test_what_is_usual_for_a_sender_is_the_median_of_its_rounds_since_its_last_strike():
     """Rounds it missed, updates of norm 0 and all up to a strike say nothing of it; without any it is a newcomer."""
     rounds = [
-        PastRound(credits={}, cosines={}, norms=norms, strikes=frozenset(strikes))
+        PastRound(credits={}, norms=norms, strikes=frozenset(strikes))
         for norms, strikes in (({"a": 90.0, "b": 1.0}, "a"), ({"a": 2.0, "b": 0.0}, ""), ({}, ""), ({"a": 4.0}, ""))
     ]
     assert own_norm_ratio("a", 9.0, rounds) == 3.0
