@@ -9,7 +9,8 @@ its cache. Prints a table a data split and a line a bar:
 - cheats of the settled kinds: together at most 1 % of what participants are paid and none above .1 of an honest one's
   mean; at Dirichlet .1 at most 2 % and .2;
 - the open kinds: none above .5 of an honest mean;
-- one owner's many identities: together at most 1.1 times an honest one's pay;
+- one owner's many identities: together at most 1.1 times what one identity is paid for that work, which is what the
+  best paid of `sybil_clone` has: it trains on all of the owner's data, and the others of it are copies;
 - poison: at most 2 points of accuracy lost against the run of the honest alone.
 
 What does honest work under a false flag (a scaled update is clipped, a huge claim isn't looked at, leaked samples are
@@ -88,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def bars(table: Sequence[dict[str, Any]]) -> list[Bar]:
     """Return every bar that the table has figures for."""
     found = []
+    one_identity = {row["partition"]: row["top_profit_ratio"] for row in table if row["cheat"] == "sybil_clone"}
     for row in table:
         where = f"{row['partition']}, {row['cheat']}"
         share, profit, lost = row["cheat_share_percent"], row["profit_ratio"], row["accuracy_loss_points"]
@@ -100,10 +102,10 @@ def bars(table: Sequence[dict[str, Any]]) -> list[Bar]:
             ]
         elif row["cheat"] in OPEN and profit is not None:
             found.append(Bar(text=f"{where}: {profit:.2f} of honest pay, .5 allowed", passed=profit <= 0.5))
-        if row["cheat"] in IDENTITIES and profit is not None:
-            together = N_CHEATING * profit
+        if row["cheat"] in IDENTITIES and profit is not None and one_identity.get(row["partition"]):
+            times = N_CHEATING * profit / one_identity[row["partition"]]
             found.append(
-                Bar(text=f"{where}: {together:.2f} of honest pay together, 1.1 allowed", passed=together <= 1.1)
+                Bar(text=f"{where}: together {times:.2f} times one identity's pay, 1.1 allowed", passed=times <= 1.1)
             )
         if row["cheat"] in POISON and lost is not None:
             found.append(Bar(text=f"{where}: {lost:+.1f} points of accuracy lost, 2 allowed", passed=lost <= 2))
