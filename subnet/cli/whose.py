@@ -1,7 +1,11 @@
 """Whose money somebody asks about: hotkeys and accounts, by the beginnings of their names."""
 
+from typing import TYPE_CHECKING
+
 from subnet.errors import RunError
-from tokenomics.ledger import Ledger
+
+if TYPE_CHECKING:
+    from tokenomics.ledger import Ledger
 
 _ACCOUNTS = ("owner", "validator", "wallet", "escrow")
 """The accounts that aren't a participant's and can have a statement."""
@@ -12,7 +16,7 @@ def is_account(prefix: str) -> bool:
     return prefix.partition(":")[0] in _ACCOUNTS
 
 
-def one_account(ledger: Ledger, prefix: str) -> str:
+def one_account(ledger: "Ledger", prefix: str) -> str:
     """Return the one hotkey with a receipt, or the one account that isn't a participant's, that begins so.
 
     Each part of an account's name may be cut short: `escrow:34ce:7f71`; `owner` and `validator` need no more.
@@ -38,7 +42,7 @@ def one_account(ledger: Ledger, prefix: str) -> str:
     return found[0]
 
 
-def one_hotkey(ledger: Ledger, prefix: str) -> str:
+def one_hotkey(ledger: "Ledger", prefix: str) -> str:
     """Return the one hotkey with a receipt that begins so.
 
     Raises:

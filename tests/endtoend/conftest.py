@@ -69,8 +69,17 @@ class CommandLine:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
-    def left_behind(self) -> list[str]:
-        """Return the command lines of processes that this command line's environment was handed to."""
+    def left_behind(self, *, patience_s: float = 20) -> list[str]:
+        """Return the command lines of processes that have this command line's environment and don't end by themselves.
+
+        Ray's actors are told to end when the command does, and take a moment on a busy machine.
+        """
+        until = time.monotonic() + patience_s
+        while (found := self._running()) and time.monotonic() < until:
+            time.sleep(0.1)
+        return found
+
+    def _running(self) -> list[str]:
         found = []
         for process in psutil.process_iter():
             try:

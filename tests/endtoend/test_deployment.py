@@ -73,7 +73,7 @@ def federation(subnet: CommandLine) -> Iterator[tuple[CommandLine, list[str]]]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        wait_until(lambda: subnet.left_behind() == [], "everything that SuperLink and SuperNodes had started to end")
+        assert subnet.left_behind() == []
 
 
 @pytest.mark.processes
