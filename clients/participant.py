@@ -135,9 +135,10 @@ class Participant:
         if probe_bytes is not None:
             assigned = probes.decode(probe_bytes, like=self.examples, n_probes=self.n_probes)
         view = self._view(instruction, base, assigned)
-        began = self.gpu_clock() if self.gpu_clock else None
+        clock = self.gpu_clock
+        began = clock() if clock else 0.0
         update = self.behaviour.update(view)  # on the CPU, so whatever a GPU had to do for it is done
-        gpu_ms = None if self.gpu_clock is None or began is None else round(1000 * (self.gpu_clock() - began))
+        gpu_ms = round(1000 * (clock() - began)) if clock else None
         data = weights.encode(layout_of(self.task), update)
         envelope = Envelope(
             subnet=self.subnet,
