@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, cast, exists, func, insert, literal_column, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, bindparam, cast, exists, func, select
 
 from tokenomics.errors import LedgerCorruptError
 from tokenomics.ledger import schema
@@ -37,6 +37,20 @@ _BOOLS: Final[Mapping[Any, Any]] = {0: False, 1: True}
 """What a column of 0 or 1 stands for; anything else stays as it is, and is refused by the record."""
 
 _MAX_GENESIS_CHARACTERS: Final = 65_536
+
+
+def _has_prefix(table: Table, prefix: str) -> ColumnElement[bool]:
+    return func.substr(table.c.account, 1, len(prefix)) == prefix
+
+
+_PENDING_PAY: Final = select(
+    func.substr(schema.postings.c.account, len(PENDING_PREFIX) + 1), schema.postings.c.amount
+).where(
+    schema.postings.c.round == bindparam("number"),
+    schema.postings.c.kind == "emission",
+    _has_prefix(schema.postings, PENDING_PREFIX),
+)
+"""What a round paid whom, pending then. Put together once, since every settlement asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,9 +169,8 @@ def read_pending(
     if not genesis.vesting:
         return NOTHING_PENDING
     table, first = schema.postings, height - genesis.vesting + 1
-    paid = select(table.c.account, table.c.amount).where(table.c.round == first, table.c.kind == "emission")
-    due = connection.execute(paid.where(_has_prefix(table, PENDING_PREFIX))).all()
-    found = Pending({first: {account.removeprefix(PENDING_PREFIX): amount for account, amount in due}})
+    due = connection.execute(_PENDING_PAY, {"number": first}).all()
+    found = Pending({first: dict(due)})
     moved: dict[int, list[Movement]] = {}
     for condition in _later(first + 1, height, struck):  # a posting that two of them find counts once
         query = select(table.c.round, table.c.account, table.c.kind, table.c.amount).where(condition)
@@ -174,8 +187,7 @@ def _later(first: int, last: int, struck: Collection[str] | None) -> list[Column
     within = table.c.round.between(first, last)
     if struck is None:
         return [within & (table.c.kind != "release")]
-    # with all columns of the index on round, account and kind given, the kind written out, SQLite goes by that one
-    is_void = table.c.kind == literal_column("'void'")
+    is_void = table.c.kind == "void"
     burns = exists().where(table.c.round == schema.rounds.c.round, table.c.account == BURN, is_void)
     burning = select(schema.rounds.c.round).where(schema.rounds.c.round.between(first, last), burns)
     voided = table.c.round.in_(burning) & is_void
@@ -273,7 +285,7 @@ def write_round(connection: Connection, sealed: SealedRound) -> None:
         _insert_all(connection, schema.orders, orders)
     _insert_all(connection, schema.postings, postings)
     row = {column.name: getattr(sealed.row, column.name) for column in schema.rounds.columns}
-    connection.execute(insert(schema.rounds), row | {"pays": int(sealed.row.pays)})
+    _insert_all(connection, schema.rounds, list((row | {"pays": int(sealed.row.pays)}).values()))
 
 
 def _insert_all(connection: Connection, table: Table, values: Sequence[Any]) -> None:
@@ -319,10 +331,6 @@ def _with_bool(row: Mapping[Any, Any], name: str) -> dict[str, Any]:
 def _sum(column: Column[int]) -> ColumnElement[int]:
     """Return a sum as an integer of 64 bits: PostgreSQL's own is a decimal."""
     return cast(func.sum(column), schema.INTEGER)
-
-
-def _has_prefix(table: Table, prefix: str) -> ColumnElement[bool]:
-    return func.substr(table.c.account, 1, len(prefix)) == prefix
 
 
 def _without_round(row: Mapping[Any, Any]) -> dict[str, Any]:

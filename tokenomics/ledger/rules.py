@@ -32,6 +32,10 @@ _UNORDERED: Final = (
     "NOT EXISTS (SELECT 1 FROM orders WHERE round = NEW.round AND kind = NEW.kind AND"
     " (source = NEW.account AND amount = -NEW.amount OR destination = NEW.account AND amount = NEW.amount))"
 )
+_PAID_TWICE: Final = (
+    "EXISTS (SELECT 1 FROM postings WHERE round = NEW.round AND account = NEW.account AND kind = NEW.kind"
+    " AND position <> NEW.position)"
+)
 _OUT_OF_TURN: Final = "NEW.nonce <> (SELECT coalesce(max(nonce), 0) + 1 FROM orders WHERE coldkey = NEW.coldkey)"
 _SEALED: Final = "EXISTS (SELECT 1 FROM rounds WHERE round = NEW.round)"
 _OUT_OF_ORDER: Final = "NEW.round <> (SELECT coalesce(max(round), 0) + 1 FROM rounds)"
@@ -66,21 +70,29 @@ _INSERT_RULES: Final = (
     _Rule("postings", "postings_voided", _NOT_STRUCK, "pay is voided by a strike", ("void",)),
     _Rule("postings", "postings_ordered", _UNORDERED, "money moves by an order of its owner", _ORDERED),
 )
+_SQLITE_RULES: Final = (
+    *_INSERT_RULES,
+    _Rule("postings", "postings_once", _PAID_TWICE, "an account is paid once", ("emission", "release", "void")),
+)
+"""PostgreSQL has a unique index in the last one's place."""
+_OF_MANY_ROWS: Final = ("receipts", "postings")
+"""Checked after each insert: SQLite needs less time for that than for a check before it."""
 
 
 def _sqlite(name: str, when: str, message: str) -> str:
-    return f"CREATE TRIGGER {name} BEFORE {when} BEGIN SELECT RAISE(ABORT, '{message}'); END"
+    return f"CREATE TRIGGER {name} {when} BEGIN SELECT RAISE(ABORT, '{message}'); END"
 
 
-SQLITE_TRIGGERS: Final = {
-    rule.name: _sqlite(
-        rule.name,
-        f"INSERT ON {rule.table} WHEN {f'({rule.is_about}) AND ' if rule.kinds else ''}{rule.broken}",
-        rule.message,
+def _sqlite_insert(rule: _Rule) -> str:
+    when = "AFTER" if rule.table in _OF_MANY_ROWS else "BEFORE"
+    broken = f"({rule.is_about}) AND {rule.broken}" if rule.kinds else rule.broken
+    return _sqlite(rule.name, f"{when} INSERT ON {rule.table} WHEN {broken}", rule.message)
+
+
+SQLITE_TRIGGERS: Final = {rule.name: _sqlite_insert(rule) for rule in _SQLITE_RULES} | {
+    f"{table}_no_{verb.lower()}": _sqlite(
+        f"{table}_no_{verb.lower()}", f"BEFORE {verb} ON {table}", f"{table} is append-only"
     )
-    for rule in _INSERT_RULES
-} | {
-    f"{table}_no_{verb.lower()}": _sqlite(f"{table}_no_{verb.lower()}", f"{verb} ON {table}", f"{table} is append-only")
     for table in _TABLES
     for verb in ("UPDATE", "DELETE")
 }

@@ -152,6 +152,6 @@ def test_an_older_file_is_brought_up_by_the_command_that_the_error_names(command
     assert code == 3
     assert "subnet ledger upgrade" in err
     code, out, _ = command("ledger", "upgrade", older, "--json")
-    assert (code, json.loads(out)) == (0, {"before": "version 3", "after": "0002"})
+    assert (code, json.loads(out)) == (0, {"before": "version 3", "after": "0003"})
     code, _, err = command("earnings", older)
     assert code == 0, err

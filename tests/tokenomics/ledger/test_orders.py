@@ -373,12 +373,12 @@ def test_a_copy_of_a_ledger_has_its_orders(played: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.only("sqlite")
-def test_the_triggers_find_pay_by_an_index(played: Path) -> None:
+def test_the_triggers_find_pay_by_the_primary_key(played: Path) -> None:
     """Else a round of releases would be searched from its start for each of them."""
     query = "SELECT 1 FROM postings WHERE round = 2 AND account = 'x' AND kind = 'release' AND amount = 5"
     with contextlib.closing(sqlite3.connect(played)) as raw:
         [(*_, plan)] = raw.execute(f"EXPLAIN QUERY PLAN {query}")
-    assert "USING INDEX postings_once (round=? AND account=? AND kind=?)" in plan
+    assert "USING PRIMARY KEY (round=? AND account=? AND kind=?)" in plan
 
 
 def test_a_settlement_that_fails_moves_nothing_and_may_be_tried_again(

@@ -324,8 +324,8 @@ def test_rules_hold_for_programs_with_another_search_path_and_tables_of_those_na
         (["ALTER TABLE postings ADD COLUMN memo text"], "table postings has other columns"),
         (["ALTER TABLE postings ALTER COLUMN amount TYPE numeric"], "table postings has other columns"),
         (['ALTER TABLE postings ALTER COLUMN account TYPE text COLLATE "default"'], "table postings has other columns"),
-        (["ALTER TABLE postings ALTER COLUMN account DROP NOT NULL"], "table postings has other columns"),
-        (["UPDATE alembic_version SET version_num = '9999'"], "schema: revision 9999, not 0002"),
+        (["ALTER TABLE postings ALTER COLUMN amount DROP NOT NULL"], "table postings has other columns"),
+        (["UPDATE alembic_version SET version_num = '9999'"], "schema: revision 9999, not 0003"),
     ],
 )
 def test_a_schema_that_was_changed_is_named(

@@ -480,7 +480,7 @@ def test_rows_are_never_changed_nor_deleted_nor_replaced_even_by_other_programs(
 @pytest.mark.parametrize(
     ("statement", "reason"),
     [
-        ("INSERT INTO postings VALUES (3, 9, 'issuance', 'extra', -1)", "sealed"),
+        ("INSERT INTO postings VALUES (3, 9, 'owner:x', 'emission', -1)", "sealed"),
         (
             f"INSERT INTO postings VALUES (7, 0, 'participant:{'00' * 32}', 'emission', 1)",
             "without an accepted receipt",

@@ -246,7 +246,7 @@ def test_a_validator_who_pays_itself_more_and_signs_it_is_found(
         (["DROP TABLE postings", "CREATE VIEW postings AS SELECT 1"], "table postings is missing"),
         (["ALTER TABLE postings ADD COLUMN memo TEXT"], "table postings has other columns"),
         (["ALTER TABLE postings RENAME TO old", "CREATE TABLE postings AS SELECT * FROM old"], "postings"),
-        (["UPDATE alembic_version SET version_num = '9999'"], "schema: revision 9999, not 0002"),
+        (["UPDATE alembic_version SET version_num = '9999'"], "schema: revision 9999, not 0003"),
     ],
 )
 @pytest.mark.only("sqlite")

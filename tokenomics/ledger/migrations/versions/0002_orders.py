@@ -14,7 +14,7 @@ from sqlalchemy import (
     text,
 )
 
-from tokenomics.ledger.rules import POSTGRES_FUNCTIONS, SQLITE_TRIGGERS, postgres_statements
+from tokenomics.ledger.migrations.rewriting import drop_rules
 
 revision = "0002"
 down_revision = "0001"
@@ -26,12 +26,9 @@ _IS_PAY = text("kind = 'emission' OR kind = 'release' OR kind = 'void'")
 
 
 def upgrade() -> None:
-    """Make the table of orders, open postings for theirs, and put the rules of today in the place of the old ones.
-
-    The triggers are those of `rules`, and 0001 makes none: a revision that changes them takes this part over.
-    """
+    """Make the table of orders, and open postings for theirs. The last revision makes the rules."""
     connection = op.get_bind()
-    _drop_rules(connection)
+    drop_rules(connection)
     op.add_column("rounds", Column("orders_root", _TEXT, nullable=False, server_default=text("''")))
     if connection.dialect.name == "sqlite":
         _make_postings_anew()
@@ -59,7 +56,6 @@ def upgrade() -> None:
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
-    _make_rules(connection)
 
 
 def _number(name: str, *, key: bool = False) -> Column[int]:
@@ -100,22 +96,3 @@ def _open_postings(connection: Connection) -> None:
         if "kind" in check["sqltext"]:
             op.drop_constraint(str(check["name"]), "postings")
     op.create_check_constraint("postings_kind_check", "postings", _KINDS)
-
-
-def _drop_rules(connection: Connection) -> None:
-    if connection.dialect.name == "sqlite":
-        names = connection.exec_driver_sql("SELECT name FROM sqlite_schema WHERE type = 'trigger'").scalars().all()
-        for name in names:
-            connection.exec_driver_sql(f"DROP TRIGGER {name}")
-        return
-    for name in POSTGRES_FUNCTIONS:
-        connection.exec_driver_sql(f"DROP FUNCTION IF EXISTS {name}() CASCADE")  # with its triggers
-
-
-def _make_rules(connection: Connection) -> None:
-    if connection.dialect.name == "sqlite":
-        statements = list(SQLITE_TRIGGERS.values())
-    else:
-        statements = postgres_statements(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
-    for statement in statements:
-        connection.exec_driver_sql(statement)
