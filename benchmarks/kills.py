@@ -10,9 +10,11 @@ validator does that heard nothing of it: if that round was settled after all, it
 On PostgreSQL each fifth kill is of the server, with all its processes, which is then started again; the child has to
 end by itself, with the ledger's own error.
 
+Every round settles orders too: the owner pays somebody and stakes, and that somebody burns some of it.
+
 After each kill the acknowledged rounds are looked up; after each tenth and at the end everything is recomputed, and
-what everybody was paid is added up from the scores. The exit status is 1 if a round was lost, torn or paid twice. A
-killed process isn't a power cut: what the operating system has taken, it still writes.
+what everybody was paid and has moved is added up from scores and orders. The exit status is 1 if a round was lost, torn
+or paid twice. A killed process isn't a power cut: what the operating system has taken, it still writes.
 """
 
 import argparse
@@ -38,14 +40,22 @@ from tokenomics.ledger import (
     Checkpoint,
     Genesis,
     Ledger,
+    Order,
     ReceiptEntry,
     Settlement,
+    SignedOrder,
     checkpoint_path,
     verify_ledger,
 )
+from tokenomics.ledger.accounts import BURN, escrow_account, wallet_account
+from tokenomics.ledger.log import genesis_head
+from tokenomics.ledger.order import OrderKind
 
 ROOT: Final = Path(__file__).parents[1]
 SIGNER: Final = Keypair.from_seed(bytes(32))
+OWNER: Final = Keypair.from_seed(bytes([1]) * 32)
+FRIEND: Final = Keypair.from_seed(bytes([2]) * 32)
+"""Whom the owner pays."""
 SCHEDULE: Final = HeightSchedule(subsidy=10**12, interval=500)
 VESTING: Final = 5
 SETTLING_S: Final = 0.06
@@ -72,7 +82,7 @@ class Row:
     torn_rounds: int = 0
     """Findings of `verify_ledger`, and rounds beyond the one that was being settled."""
     paid_twice: int = 0
-    """Hotkeys that were paid anything else than their rounds' scores give."""
+    """Hotkeys that were paid anything else than their rounds' scores give, and accounts that orders left wrong."""
     killed_before_first_round: int = 0
     settled_unacknowledged: int = 0
     """Kills between the commit and the acknowledgement; the round was refused when it was settled again."""
@@ -134,7 +144,7 @@ def kill(path: Path, n_kills: int, *, n_entries: int, seed: int, server: Server 
         if number % 10 == 0 or number == n_kills:
             row.torn_rounds += len(verify_ledger(path, validator=SIGNER.public).errors)
     row.acknowledged_rounds = len(roots)
-    row.paid_twice = wrongly_paid(path, n_entries)
+    row.paid_twice = wrongly_paid(path, n_entries) + wrongly_moved(path, n_entries)
     row.seconds = time.perf_counter() - began
     return row
 
@@ -199,6 +209,26 @@ def wrongly_paid(path: Path, n_entries: int) -> int:
     return sum(paid.get(hotkey, 0) != due[hotkey] for hotkey in paid.keys() | due.keys())
 
 
+def wrongly_moved(path: Path, n_entries: int) -> int:
+    """Add up what orders should have moved, and count the accounts that have anything else."""
+    with Ledger.open(path, read_only=True) as ledger:
+        height, balances = ledger.height, ledger.balances()
+        voided = sum(earned.voided for earned in ledger.earnings().values())
+    emitted = 0
+    for number in range(1, height + 1):
+        scores = {entry.hotkey: entry.score for entry in settlement(number, n_entries).entries}
+        emission = SCHEDULE.emission(height=number - 1)
+        emitted += divide_round(emission=emission, shares=Shares(), scores=scores).owner
+    paid, burned = sum(range(1, height + 1)), max(0, height - 1)
+    due = {
+        f"owner:{OWNER.public}": emitted - 3 * paid,
+        wallet_account(FRIEND.public): paid - burned,
+        escrow_account(SIGNER.public, OWNER.public): 2 * paid,
+        BURN: burned + voided,
+    }
+    return sum(balances.get(account, 0) != amount for account, amount in due.items())
+
+
 def _settle_for_ever(path: Path, first: int, n_entries: int) -> None:
     """Be the child: settle from a round on, and acknowledge each once it is settled."""
     print("opening", flush=True)
@@ -231,7 +261,35 @@ def settlement(number: int, n_entries: int) -> Settlement:
         entries=tuple(_entry(number, place) for place in range(n_entries)),
         unpaid_score=0,
         pays=True,
+        orders=orders(number),
     )
+
+
+def orders(number: int) -> tuple[SignedOrder, ...]:
+    """Return a round's orders: the owner pays a friend as many base units, and stakes twice that; he burns one."""
+    source, wallet = f"owner:{OWNER.public}", wallet_account(FRIEND.public)
+    escrow = escrow_account(SIGNER.public, OWNER.public)
+    signed = [
+        _order(OWNER, "transfer", source, wallet, number, nonce=2 * number - 1),
+        _order(OWNER, "stake", source, escrow, 2 * number, nonce=2 * number),
+    ]
+    if number > 1:
+        signed.append(_order(FRIEND, "burn", wallet, BURN, 1, nonce=number - 1))
+    return tuple(signed)
+
+
+def _order(coldkey: Keypair, kind: OrderKind, source: str, destination: str, amount: int, *, nonce: int) -> SignedOrder:
+    order = Order(
+        subnet=genesis_head(genesis()),
+        kind=kind,
+        coldkey=coldkey.public,
+        source=source,
+        destination=destination,
+        amount=amount,
+        nonce=nonce,
+        expires=2**31,
+    )
+    return order.sign(coldkey)
 
 
 def _entry(number: int, place: int) -> ReceiptEntry:
@@ -252,7 +310,7 @@ def genesis() -> Genesis:
         subnet="kills",
         spec_hash=_digest("spec"),
         validator=SIGNER.public,
-        owner="owner",
+        owner=OWNER.public,
         token=Token("KIL"),
         schedule=SCHEDULE,
         shares=Shares(),

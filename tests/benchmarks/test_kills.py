@@ -67,3 +67,11 @@ def test_whoever_was_paid_otherwise_than_the_scores_say_is_counted(path: Path) -
     with Ledger.open(path) as ledger:
         ledger.settle(replace(whole, entries=whole.entries[:1]), kills.SIGNER)
     assert kills.wrongly_paid(path, 2) == 2
+
+
+def test_a_round_whose_orders_are_lost_is_found(path: Path) -> None:
+    assert kills.wrongly_moved(path, 2) == 0
+    with Ledger.open(path) as ledger:
+        ledger.settle(replace(kills.settlement(4, 2), orders=()), kills.SIGNER)
+    assert kills.wrongly_moved(path, 2) == 4  # owner, friend, escrow, burn
+    assert kills.wrongly_paid(path, 2) == 0
