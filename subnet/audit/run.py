@@ -25,6 +25,7 @@ from subnet.scoring.history import past_round
 from subnet.state import Fixture, State
 from tokenomics.errors import TokenomicsError
 from tokenomics.ledger import Checkpoint, RoundRow
+from tokenomics.ledger.migrate import refuse_older
 from tokenomics.note import VerifierKey
 
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
@@ -71,9 +72,11 @@ def audit(
     Raises:
         RunError: there is no run, its rules or its held-out data aren't those that the ledger names, or it has no
             such round.
+        LedgerError: the ledger is of an earlier revision, and has to be brought up before.
     """
     told = claims or Claims()
     path = find_ledger(folder)
+    refuse_older(path)
     report = Report(rounds=(first, last or first))
     n_rounds = money.check_ledger(path, report, key=told.key)
     try:

@@ -68,7 +68,9 @@ def show(folder: Folder, json_output: Json = False) -> None:
 def verify(folder: Folder, json_output: Json = False) -> None:
     """Recompute hashes, signatures, emission, split and sums; exit 1 when anything was altered."""
     from tokenomics.ledger import verify_ledger
+    from tokenomics.ledger.migrate import refuse_older
 
+    refuse_older(ledger_path(folder))
     checked = verify_ledger(ledger_path(folder))
     if json_output:
         document = {"ok": checked.ok, "rounds": checked.rounds, "head": checked.head, "errors": checked.errors}

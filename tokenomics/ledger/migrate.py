@@ -46,6 +46,26 @@ def check_revision(connection: Connection, path: Path) -> None:
         raise LedgerError(message, remedy=_remedy(found))
 
 
+def refuse_older(path: Path) -> None:
+    """Refuse a ledger of an earlier revision, before somebody takes its other tables for damage.
+
+    Anything else that may be wrong with it is left to whoever looks closer.
+
+    Raises:
+        LedgerError: `upgrade` would bring it up.
+    """
+    engine = open_engine(path, read_only=True)
+    try:
+        with transaction(engine, path) as connection:
+            found = revision_of(connection)
+            if found != schema.REVISION and found in _upgradable():
+                check_revision(connection, path)
+    except LedgerCorruptError:
+        return
+    finally:
+        engine.dispose()
+
+
 def upgrade(path: Path) -> tuple[str, str]:
     """Bring a ledger's tables to this program's revision, in one transaction. No row changes.
 
@@ -62,7 +82,7 @@ def upgrade(path: Path) -> tuple[str, str]:
     try:
         with transaction(engine, path, writes=True) as connection:
             before = revision_of(connection)
-            if before not in {*known_revisions(), _UNNUMBERED}:
+            if before not in _upgradable():
                 check_revision(connection, path)
             run_migrations(connection, stamp="0001" if before == _UNNUMBERED else None)
             return before, revision_of(connection)
@@ -94,6 +114,10 @@ def known_revisions() -> list[str]:
     return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
 
 
+def _upgradable() -> set[str]:
+    return {*known_revisions(), _UNNUMBERED}
+
+
 def _config() -> "Config":
     from alembic.config import Config
 
@@ -105,7 +129,7 @@ def _config() -> "Config":
 
 
 def _remedy(found: str) -> str:
-    if found == _UNNUMBERED or found in known_revisions():
+    if found in _upgradable():
         return "bring it up with `subnet ledger upgrade`, when no validator is at work"
     if found in {"version 1", "version 2"}:
         return "an older one is read by the flower-subnet that made it; play the run anew for this one"

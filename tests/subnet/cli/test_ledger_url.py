@@ -148,10 +148,12 @@ def test_an_older_file_is_brought_up_by_the_command_that_the_error_names(command
         raw.execute("DROP TABLE alembic_version")
         raw.execute("PRAGMA user_version=3")
     raw.close()
-    code, _, err = command("earnings", older)
-    assert code == 3
-    assert "subnet ledger upgrade" in err
+    for words in (["earnings", older], ["ledger", "verify", older], ["audit", older, "--subnet", BLOBS]):
+        code, out, err = command(*words)
+        assert (code, out) == (3, "")
+        assert "subnet ledger upgrade" in err
     code, out, _ = command("ledger", "upgrade", older, "--json")
     assert (code, json.loads(out)) == (0, {"before": "version 3", "after": "0003"})
-    code, _, err = command("earnings", older)
-    assert code == 0, err
+    for words in (["earnings", older], ["ledger", "verify", older], ["audit", older, "--subnet", BLOBS]):
+        code, _, err = command(*words)
+        assert code == 0, err
