@@ -43,8 +43,8 @@ rounds = st.fixed_dictionaries(
 
 _ACCOUNTS = ("own", "own", "purse", "purse", "another's", "another's purse", "owner", "validator")
 _AMISS = ("burn", "pending", "another validator", "no purse")
-_FLAWS = ("forged", "elsewhere", "expired", "other escrow")
-_TITLES = ("none", "another's", "of elsewhere", "unbound", "unsigned", "stolen")
+_TITLES = ("no title", "another's title", "title of elsewhere", "title unbound", "title unsigned", "theft", "theft")
+_FLAWS = ("forged", "elsewhere", "expired", "other escrow", *_TITLES)
 drawn_wishes = st.fixed_dictionaries(
     {
         "who": st.sampled_from(WALLETS),
@@ -55,8 +55,7 @@ drawn_wishes = st.fixed_dictionaries(
         "amount": st.integers(1, 40) | st.integers(1, 2_000) | st.sampled_from(["all", "more than all", LARGEST]),
         "step": st.sampled_from([1, 1, 1, 1, 1, 0, 2]),
         "lasts": st.integers(0, 9),
-        "flaw": st.sampled_from([*[None] * 9, *_FLAWS, "other escrow"]),
-        "title": st.sampled_from([*["own"] * 9, *_TITLES, "none"]),
+        "flaw": st.sampled_from([*[None] * len(_FLAWS), *_FLAWS]),
     }
 )
 """Orders of all kinds from and to anywhere, of which few apply."""
@@ -185,13 +184,15 @@ def _drawn_order(model: Model, wish: dict[str, Any], nonces: Counter[str]) -> Si
         "issuance": "issuance",
     }
     source = mine if kind == "unstake" else names[wish["source"]]
+    if flaw in _TITLES and kind != "unstake":
+        source = participant(another if flaw == "theft" else wallet)
     destination = {"stake": mine, "unstake": purse(wallet), "burn": "burn"}.get(kind, names[wish["destination"]])
     has, nonce = max(1, model.balances[source]), nonces[coldkey] + wish["step"]
     if source == destination or not nonce:
         return None
     if genesis.schedule.cap == LARGEST and destination.startswith("participant:"):
         return None  # sent there in circles, its sums of one kind of posting would overflow in `earnings`
-    if not flaw and wish["title"] == "own":
+    if not flaw:
         nonces[coldkey] = nonce
     signed = order_of(
         wallet,
@@ -204,20 +205,20 @@ def _drawn_order(model: Model, wish: dict[str, Any], nonces: Counter[str]) -> Si
         nonce=nonce,
         expires=model.height + 1 + wish["lasts"] if flaw != "expired" else max(1, model.height),
     )
-    if source.startswith("participant:") and wish["title"] != "own":
-        signed = replace(signed, title=_title(wish["title"], wallet, another))
+    if flaw in _TITLES and kind != "unstake":
+        signed = replace(signed, title=_title(flaw, wallet, another))
     return replace(signed, signature=FORGED) if flaw == "forged" else signed
 
 
-def _title(kind: str, wallet: Wallet, another: Wallet) -> Title | None:
+def _title(flaw: str, wallet: Wallet, another: Wallet) -> Title | None:
     """What is shown in place of a hotkey's own enrolment; a stolen hotkey enrols for its thief, who binds it."""
     hotkey = another.hotkey.keypair.public
     stolen = {"coldkey": wallet.coldkey.public, "binding": wallet.coldkey.sign(BINDING_DOMAIN, hotkey.encode())}
     titles = {
-        "another's": title_of(another),
-        "of elsewhere": title_of(wallet, subnet=ELSEWHERE),
-        "unbound": title_of(wallet, binding=FORGED),
-        "unsigned": replace(title_of(wallet), signature=FORGED),
-        "stolen": title_of(another, **stolen),
+        "another's title": title_of(another),
+        "title of elsewhere": title_of(wallet, subnet=ELSEWHERE),
+        "title unbound": title_of(wallet, binding=FORGED),
+        "title unsigned": replace(title_of(wallet), signature=FORGED),
+        "theft": title_of(another, **stolen),
     }
-    return titles.get(kind)
+    return titles.get(flaw)
