@@ -1,20 +1,19 @@
 """What a ledger should hold, computed a second time: in fractions and loops, with nothing of the code under test."""
 
+import json
 import math
+import re
 from collections import Counter
 from fractions import Fraction
 
 from tests.tokenomics.ledger.conftest import digest
-from tests.tokenomics.ledger.owners import ALICE, BOB, CAROL
 from tokenomics import HeightSchedule
 from tokenomics.ledger import Genesis, Settlement, SignedOrder
 
 FORGED = "00" * 64
-"""The signature of orders that nobody signed."""
+"""The signature of what nobody signed."""
 ELSEWHERE = digest("another ledger")
 """The ledger of orders that are for another one."""
-_OWNERS = {wallet.hotkey.keypair.public: wallet.coldkey.public for wallet in (ALICE, BOB, CAROL)}
-"""Coldkey by hotkey; who isn't here has none."""
 
 
 class Model:
@@ -31,7 +30,7 @@ class Model:
         self.earned: Counter[str] = Counter()
         self.moved: Counter[str] = Counter()
         self.nonces: dict[str, int] = {}
-        self.known: set[str] = set()
+        self.holders: dict[str, str] = {}
 
     @property
     def height(self) -> int:
@@ -78,44 +77,67 @@ class Model:
             self.balances[account] += amount
         return found
 
-    def spend(self, settlement: Settlement) -> list[SignedOrder]:
-        """Move what the orders of the round just settled want moved; return those that apply, in their order."""
-        orders = sorted(settlement.orders, key=lambda one: (one.order.coldkey, one.order.nonce, one.leaf))
-        return [signed for signed in orders if self._moves(signed, settlement.round)]
+    def spend(self, settlement: Settlement) -> tuple[list[SignedOrder], list[tuple[SignedOrder, str]]]:
+        """Move what orders of the round just settled want moved; return those that apply, and why others don't."""
+        applied, refused = [], []
+        for signed in sorted(settlement.orders, key=lambda one: (one.order.coldkey, one.order.nonce, one.leaf)):
+            reason = next((why for why, holds in self._objections(signed, settlement.round).items() if holds), None)
+            if reason:
+                refused.append((signed, reason))
+            else:
+                self._move(signed)
+                applied.append(signed)
+        return applied, refused
 
-    def _moves(self, signed: SignedOrder, number: int) -> bool:
+    def _objections(self, signed: SignedOrder, number: int) -> dict[str, bool]:
+        """What may be held against an order, the first first, and whether it is so."""
+        order, last, owner = signed.order, self.nonces.get(signed.order.coldkey, 0), self._owner(signed)
+        return {
+            "other_subnet": order.subnet == ELSEWHERE,
+            "bad_signature": signed.signature == FORGED,
+            "expired": number > order.expires,
+            "nonce_used": order.nonce <= last,
+            "nonce_gap": order.nonce > last + 1,
+            **{why: owner == why for why in ("not_spendable", "no_title", "bad_title")},
+            "not_owner": owner != order.coldkey,
+            "unknown_validator": order.kind == "stake" and order.destination.split(":")[1] != self.genesis.validator,
+            "unknown_account": order.kind == "transfer" and not self._is_somebodys(order.destination),
+            "overdraft": self.balances[order.source] < order.amount,
+        }
+
+    def _move(self, signed: SignedOrder) -> None:
         order = signed.order
-        if not (
-            order.subnet != ELSEWHERE
-            and signed.signature != FORGED
-            and number <= order.expires
-            and order.nonce == self.nonces.get(order.coldkey, 0) + 1
-            and self._owner(order.source, titled=signed.title is not None) == order.coldkey
-            and self._takes(order.destination, order.kind)
-            and self.balances[order.source] >= order.amount
-        ):
-            return False
         for account, amount in ((order.source, -order.amount), (order.destination, order.amount)):
             self.balances[account] += amount
             self.moved[account] += amount
         self.nonces[order.coldkey] = order.nonce
-        self.known.add(order.source)
-        return True
+        if order.source.startswith("participant:"):
+            self.holders[order.source.removeprefix("participant:")] = order.coldkey
 
-    def _owner(self, account: str, *, titled: bool) -> str | None:
-        """Whose money it is: the last part of an account's name says so, but for pay."""
-        kind, _, name = account.partition(":")
+    def _owner(self, signed: SignedOrder) -> str:
+        """The coldkey whose money an order moves, or what is wrong where nobody's is."""
+        kind, _, name = signed.order.source.partition(":")
         if kind == "participant":
-            return _OWNERS.get(name) if titled or account in self.known else None
-        if kind in {"owner", "validator"}:
-            return self.genesis.owner
-        return name.rpartition(":")[2] if kind in {"wallet", "escrow"} else None
+            if signed.title is None:
+                return self.holders.get(name, "no_title")
+            said = json.loads(signed.title.document)
+            is_its_word = (said["subnet"], said["hotkey"]) == (self.genesis.spec_hash, name)
+            if not is_its_word or FORGED in {signed.title.signature, said["binding"]}:
+                return "bad_title"
+            return self.holders.get(name, said["coldkey"])
+        owners = {
+            f"owner:{self.genesis.owner}": self.genesis.owner,
+            f"validator:{self.genesis.validator}": self.genesis.owner,
+            f"wallet:{name}": name,
+            f"escrow:{name}": name.rpartition(":")[2],
+        }
+        owner = owners.get(signed.order.source, "")
+        return owner if re.fullmatch("[0-9a-f]{64}", owner) else "not_spendable"
 
-    def _takes(self, account: str, kind: str) -> bool:
-        if kind == "stake":
-            return account.startswith(f"escrow:{self.genesis.validator}:")
-        if kind != "transfer" or account.startswith("wallet:"):
-            return True
+    def _is_somebodys(self, account: str) -> bool:
+        """Whether it can be sent something: any wallet can, and whoever was paid before."""
+        if account.startswith("wallet:"):
+            return re.fullmatch("wallet:[0-9a-f]{64}", account) is not None
         return account.startswith(("participant:", "owner:", "validator:")) and account in self.balances
 
     def pending_of(self, hotkey: str) -> int:

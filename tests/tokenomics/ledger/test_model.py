@@ -34,12 +34,19 @@ from tests.tokenomics.ledger.owners import CAROL
 from tokenomics import HeightSchedule, Shares, SupplySchedule
 from tokenomics.errors import LedgerConflictError, LedgerError
 from tokenomics.keys import Keypair
-from tokenomics.ledger import Checkpoint, Ledger, Settlement, store
+from tokenomics.ledger import Checkpoint, Ledger, Settlement, SignedOrder, store
 
 N_RUNS = int(os.environ.get("SUBNET_LEDGER_RUNS", "8"))
 N_STEPS = int(os.environ.get("SUBNET_LEDGER_STEPS", "25"))
 STRANGER = Keypair.from_seed(bytes([1] * 32))
 writers = st.sampled_from(["first", "second"])
+
+
+class Told(list[tuple[SignedOrder, str]]):
+    """The orders of a settlement that were refused, and why, as whoever settles is told."""
+
+    def settle(self, ledger: Ledger, settlement: Settlement, signer: Keypair = VALIDATOR) -> Checkpoint:
+        return ledger.settle(settlement, signer, on_refused=lambda one: self.append((one.signed, one.reason)))
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -49,6 +56,7 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         self.place = place
         self.open: dict[str, Ledger] = {}
+        self.handed_in: list[SignedOrder] = []
 
     @initialize(
         schedule=schedules,
@@ -72,13 +80,17 @@ class LedgerMachine(RuleBasedStateMachine):
             self.open.popitem()[1].close()
 
     def next_round(self, drawn: dict[str, Any], **changes: Any) -> Settlement:
-        """The round that follows; `drawn` says what became of whom."""
-        return replace(settlement_of(self.model, drawn), **changes)
+        """The round that follows; `drawn` says what became of whom, and what is ordered, maybe once more."""
+        settlement = replace(settlement_of(self.model, drawn, self.handed_in), **changes)
+        self.handed_in += settlement.orders
+        return settlement
 
-    def in_model(self, settlement: Settlement) -> None:
-        """Let the model settle what the ledger has settled, and compare the round's postings."""
-        expected, applied = self.model.settle(settlement), self.model.spend(settlement)
+    def in_model(self, settlement: Settlement, told: Told | None = None) -> None:
+        """Let the model settle what the ledger has settled; compare the round's postings, and what was refused."""
+        expected, (applied, refused) = self.model.settle(settlement), self.model.spend(settlement)
+        assert told is None or told == refused
         assert self.ledger("reader").orders(settlement.round) == applied
+        assert {self.ledger("reader").round_of(one) for one in applied} <= {settlement.round}
         postings = self.ledger("reader").postings(settlement.round)
         assert [one.position for one in postings] == list(range(len(postings)))
         paid, moved = postings[: len(expected)], postings[len(expected) :]
@@ -89,32 +101,35 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(drawn=rounds, who=writers)
     def settle(self, drawn: dict[str, Any], who: str) -> None:
-        settlement = self.next_round(drawn)
-        checkpoint = self.ledger(who).settle(settlement, VALIDATOR)
+        settlement, told = self.next_round(drawn), Told()
+        checkpoint = told.settle(self.ledger(who), settlement)
         assert checkpoint.round == settlement.round
         assert checkpoint.verify(VALIDATOR.public)
-        self.in_model(settlement)
+        self.in_model(settlement, told)
 
-    @rule(first=rounds, second=rounds)
-    def settle_at_once(self, first: dict[str, Any], second: dict[str, Any]) -> None:
-        """Two settle the next round at the same time: one of them does, the other is told that it is settled."""
-        settlements = [self.next_round(first), self.next_round(second)]
+    @rule(first=rounds, second=rounds, same=st.booleans())
+    def settle_at_once(self, first: dict[str, Any], second: dict[str, Any], same: bool) -> None:
+        """Two settle the next round at the same time, maybe with the same orders: one does, the other is told so."""
+        one, other = self.next_round(first), self.next_round(second)
+        settlements = [one, replace(other, orders=one.orders[::-1]) if same else other]
         ledgers = [self.ledger("first"), self.ledger("second")]
-        barrier = threading.Barrier(2)
+        barrier, tolds = threading.Barrier(2), [Told(), Told()]
 
-        def race(ledger: Ledger, settlement: Settlement) -> str:
+        def race(ledger: Ledger, settlement: Settlement, told: Told) -> str:
             barrier.wait()
             try:
-                ledger.settle(settlement, VALIDATOR)
+                told.settle(ledger, settlement)
             except LedgerConflictError as error:
                 return error.message
             return "settled"
 
         with ThreadPoolExecutor(2) as pool:
-            outcomes = list(pool.map(race, ledgers, settlements))
+            outcomes = list(pool.map(race, ledgers, settlements, tolds))
         assert outcomes.count("settled") == 1, outcomes
         assert any("is settled already" in outcome for outcome in outcomes)
-        self.in_model(settlements[outcomes.index("settled")])
+        winner = outcomes.index("settled")
+        assert tolds[1 - winner] == []
+        self.in_model(settlements[winner], tolds[winner])
 
     @rule(drawn=rounds, who=writers, away=st.sampled_from([-3, -2, -1, 0, 2, 3]))
     def settle_out_of_order(self, drawn: dict[str, Any], who: str, away: int) -> None:
@@ -134,36 +149,38 @@ class LedgerMachine(RuleBasedStateMachine):
         self.refused("reader", self.next_round(drawn), LedgerError)
 
     def refused(self, who: str, settlement: Settlement, error: type[LedgerError], signer: Keypair = VALIDATOR) -> None:
-        head = self.ledger(who).head
+        head, told = self.ledger(who).head, Told()
         with pytest.raises(error):
-            self.ledger(who).settle(settlement, signer)
-        assert self.ledger(who).head == head
+            told.settle(self.ledger(who), settlement, signer)
+        assert (self.ledger(who).head, told) == (head, [])
 
     @rule(drawn=rounds, statement=st.integers(0, 12))
     def crash_within_a_settlement(self, drawn: dict[str, Any], statement: int) -> None:
         """Nothing of the round is left, wherever it was."""
-        settlement = self.next_round(drawn)
-        self.place.crash_at(statement, lambda: self.ledger("first").settle(settlement, VALIDATOR))
+        settlement, told = self.next_round(drawn), Told()
+        self.place.crash_at(statement, lambda: told.settle(self.ledger("first"), settlement))
         self.close()
+        assert told == []
 
     @precondition(lambda self: self.place.tears_commits)
     @rule(drawn=rounds, share=st.floats(0, 1) | st.just(1.0))
     def crash_in_the_commit(self, drawn: dict[str, Any], share: float) -> None:
         """All of the round is left if all of it was written, and nothing otherwise."""
-        settlement = self.next_round(drawn)
-        whole = self.place.crash_in_commit(lambda: self.ledger("first").settle(settlement, VALIDATOR), share=share)
+        settlement, told = self.next_round(drawn), Told()
+        whole = self.place.crash_in_commit(lambda: told.settle(self.ledger("first"), settlement), share=share)
         self.close()
         if whole:
-            self.in_model(settlement)
+            self.in_model(settlement, told)
 
     @rule(drawn=rounds, goes_on=st.booleans())
     def crash_before_the_checkpoint_file(self, drawn: dict[str, Any], goes_on: bool) -> None:
         """The round is settled; the next opening or settlement writes the file, and none is settled before it."""
-        settlement = self.next_round(drawn)
+        settlement, told = self.next_round(drawn), Told()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(store, "write_checkpoint", _full_disk)
             with pytest.raises(LedgerError, match="is settled") as caught:
-                self.ledger("first").settle(settlement, VALIDATOR)
+                told.settle(self.ledger("first"), settlement)
+        assert told == []
         if not goes_on:
             self.close()
         if caught.value.message.startswith(f"round {settlement.round} "):
@@ -196,6 +213,15 @@ class LedgerMachine(RuleBasedStateMachine):
             assert all(amount >= 0 for account, amount in balances.items() if account != "issuance")
 
     @invariant()
+    def orders_are_judged_by_what_the_model_says(self) -> None:
+        """And nothing is left of a settlement that was lost."""
+        model = self.model
+        for ledger in self.open.values():
+            book = ledger.book()
+            assert (book.balances, book.nonces, book.holders) == (model.balances, model.nonces, model.holders)
+            assert ledger.orders(model.height + 1) == ledger.postings(model.height + 1) == []
+
+    @invariant()
     def what_was_minted_is_what_was_scheduled_less_what_nobody_earned(self) -> None:
         minted = self.ledger("first").minted
         assert minted == self.model.minted == self.model.scheduled - self.model.unearned <= self.model.cap
@@ -209,6 +235,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert one.pending == model.pending_of(hotkey) == pending.of(hotkey)
             assert one.vested + one.pending + one.voided == model.earned[hotkey]
             assert one.moved == model.moved[f"participant:{hotkey}"]
+            assert one.balance == model.balances[f"participant:{hotkey}"]
 
     def teardown(self) -> None:
         """The chain holds, and a ledger of the same rounds that was never disturbed has the same bytes."""
