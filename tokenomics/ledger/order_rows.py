@@ -10,6 +10,7 @@ from tokenomics.ledger.log import genesis_head
 from tokenomics.ledger.order import Order, SignedOrder
 from tokenomics.ledger.records import Genesis
 from tokenomics.ledger.spending import Book
+from tokenomics.ledger.sums import halves, whole
 from tokenomics.ledger.title import Title
 
 _FIELDS: Final = ("kind", "coldkey", "source", "destination", "amount", "nonce", "expires")
@@ -64,11 +65,11 @@ def read_book(connection: Connection, *, since: int = 0, until: int) -> Book:
     """
     postings, orders = schema.postings, schema.orders
     ordered = orders.c.round.between(since + 1, until)
-    sums = select(postings.c.account, func.sum(postings.c.amount)).where(postings.c.round.between(since + 1, until))
+    sums = select(postings.c.account, *halves(postings.c.amount)).where(postings.c.round.between(since + 1, until))
     nonces = select(orders.c.coldkey, func.max(orders.c.nonce)).where(ordered)
     spent = select(orders.c.source, orders.c.coldkey).distinct().where(ordered)
     return Book(
-        balances={row[0]: int(row[1]) for row in connection.execute(sums.group_by(postings.c.account))},
+        balances={account: whole(*parts) for account, *parts in connection.execute(sums.group_by(postings.c.account))},
         nonces={row[0]: row[1] for row in connection.execute(nonces.group_by(orders.c.coldkey))},
         holders={
             hotkey: coldkey

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, bindparam, cast, exists, func, select
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, exists, func, select
 
 from tokenomics.errors import LedgerCorruptError
 from tokenomics.ledger import schema
@@ -14,6 +14,7 @@ from tokenomics.ledger.order import ORDER_KINDS
 from tokenomics.ledger.order_rows import order_values
 from tokenomics.ledger.planning import SealedRound, Tip, genesis_tip
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow
+from tokenomics.ledger.sums import halves, whole
 from tokenomics.ledger.vesting import (
     BURN,
     NOTHING_PENDING,
@@ -200,10 +201,10 @@ def read_earnings(connection: Connection, height: int) -> dict[str, Earnings]:
     table = schema.postings
     sums: dict[str, Counter[str]] = {}
     for prefix in (PENDING_PREFIX, PARTICIPANT_PREFIX):
-        query = select(table.c.account, table.c.kind, _sum(table.c.amount))
+        query = select(table.c.account, table.c.kind, *halves(table.c.amount))
         query = query.where(table.c.round <= height, _has_prefix(table, prefix))
-        for account, kind, amount in connection.execute(query.group_by(table.c.account, table.c.kind)):
-            found = sums.setdefault(account.removeprefix(prefix), Counter())
+        for account, kind, *parts in connection.execute(query.group_by(table.c.account, table.c.kind)):
+            found, amount = sums.setdefault(account.removeprefix(prefix), Counter()), whole(*parts)
             own = "moved" if kind in ORDER_KINDS else "vested"
             found[own if prefix == PARTICIPANT_PREFIX else "pending"] += amount
             if kind == "void":
@@ -217,8 +218,8 @@ def read_earnings(connection: Connection, height: int) -> dict[str, Earnings]:
 def read_balance(connection: Connection, account: str, height: int) -> int:
     """Return an account's balance after round `height`, in base units; 0 where it has no postings."""
     table = schema.postings
-    query = select(_sum(table.c.amount)).where(table.c.round <= height, table.c.account == account)
-    return int(connection.execute(query).scalar() or 0)
+    query = select(*halves(table.c.amount)).where(table.c.round <= height, table.c.account == account)
+    return whole(*connection.execute(query).one())
 
 
 def read_moved(connection: Connection, accounts: Collection[str], height: int) -> list[tuple[int, Posting]]:
@@ -255,8 +256,8 @@ def read_voiding(connection: Connection, hotkey: str, first: int, last: int) -> 
 def read_balances(connection: Connection) -> dict[str, int]:
     """Return the sum of each account's postings."""
     table = schema.postings
-    query = select(table.c.account, _sum(table.c.amount)).group_by(table.c.account).order_by(table.c.account)
-    return {row[0]: row[1] for row in connection.execute(query)}
+    query = select(table.c.account, *halves(table.c.amount)).group_by(table.c.account).order_by(table.c.account)
+    return {account: whole(*parts) for account, *parts in connection.execute(query)}
 
 
 def read_orphans(connection: Connection, table: Table) -> list[int]:
@@ -326,11 +327,6 @@ def _round_row(row: Mapping[Any, Any]) -> RoundRow:
 def _with_bool(row: Mapping[Any, Any], name: str) -> dict[str, Any]:
     """Return a row with its column of 0 or 1 as a bool; anything else stays as it is, and is refused by the record."""
     return {**row, name: _BOOLS.get(row[name], row[name])}
-
-
-def _sum(column: Column[int]) -> ColumnElement[int]:
-    """Return a sum as an integer of 64 bits: PostgreSQL's own is a decimal."""
-    return cast(func.sum(column), schema.INTEGER)
 
 
 def _without_round(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -7,8 +7,10 @@ They guard against accidents and honest tools; `verify_ledger` against the rest.
 from itertools import groupby
 from typing import Final, NamedTuple
 
+# in halves, as in `sums`: those of what orders move to and fro could overflow
 _UNBALANCED: Final = (
-    "(SELECT coalesce(sum(amount), 0) FROM postings WHERE round = NEW.round) <> 0 OR "
+    "(SELECT coalesce(sum(amount >> 31) * 2147483648 + sum(amount & 2147483647), 0)"
+    " FROM postings WHERE round = NEW.round) <> 0 OR "
     "(SELECT coalesce(sum(amount), 0) FROM postings WHERE round = NEW.round AND kind = 'emission' AND amount > 0)"
     " <> NEW.minted"
 )

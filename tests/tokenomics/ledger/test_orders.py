@@ -28,6 +28,7 @@ from tests.tokenomics.ledger.owners import (
     settle_orders,
     settlement,
 )
+from tokenomics import Shares, SupplySchedule
 from tokenomics.canonical import canonical_json
 from tokenomics.errors import LedgerError, ProofError, TokenomicsError
 from tokenomics.keys import Keypair
@@ -438,3 +439,37 @@ def test_whatever_is_ordered_the_ledger_verifies_and_nobody_is_overdrawn(
 def test_an_orders_leaf_is_canonical_json(genesis: Genesis) -> None:
     signed = order_of(ALICE, genesis)
     assert signed.leaf == canonical_json(json.loads(signed.leaf))
+
+
+def test_money_sent_round_in_circles_overflows_no_sum(
+    database: Database, tmp_path: Path, make_genesis: Make, validator: Keypair
+) -> None:
+    """All there is, as much as fits: by account, by kind and by round it adds up to far more than it is."""
+    most, path = 2**63 - 1, tmp_path / "circles.sqlite"
+    schedule, shares = SupplySchedule(cap=most, emission=most), Shares(owner=0, validator=0, participants=1)
+    genesis = make_genesis(schedule=schedule, shares=shares)
+    own, staked = participant(ALICE), escrow(ALICE, genesis)
+    steps = [("stake", own, staked), ("unstake", staked, purse(ALICE)), ("transfer", purse(ALICE), own)] * 4
+    refused: list[Refusal] = []
+    with database.create(path, genesis, validator) as ledger:
+        ledger.settle(settlement(1, entries=(entry(1, ALICE, 1),)), validator)
+        for number in (2, 3):
+            orders = [
+                order_of(
+                    *(ALICE, genesis),
+                    kind=kind,
+                    source=source,
+                    destination=destination,
+                    amount=most,
+                    nonce=12 * (number - 2) + place,
+                )
+                for place, (kind, source, destination) in enumerate(steps, 1)
+            ]
+            ledger.settle(settlement(number, *orders, entries=()), validator, on_refused=refused.append)
+        assert refused == []
+        (earned,) = ledger.earnings().values()
+        assert (earned.vested, earned.moved, earned.balance) == (most, 0, most)
+        assert ledger.balances() == {own: most, "issuance": -most, purse(ALICE): 0, staked: 0}
+        assert ledger.balance(own, until=3) == most
+        assert ledger.book().balances == ledger.balances()
+    assert verify_ledger(path).errors == []
