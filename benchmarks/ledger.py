@@ -30,7 +30,7 @@ from tokenomics import HeightSchedule, Shares, Token
 from tokenomics.keys import Keypair
 from tokenomics.ledger import Genesis, Ledger, ReceiptEntry, Settlement, verify_ledger
 from tokenomics.ledger.checkpoint import write_checkpoint
-from tokenomics.ledger.rows import ROWS_A_STATEMENT
+from tokenomics.ledger.writing import ROWS_A_STATEMENT
 
 SIGNER = Keypair.from_seed(bytes(32))
 Clock: TypeAlias = Callable[[], float]

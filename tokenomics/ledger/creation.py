@@ -17,7 +17,8 @@ from tokenomics.ledger.connection import file_engine, plain_errors, transaction
 from tokenomics.ledger.place import ServerPlace, write_server
 from tokenomics.ledger.planning import SealedRound
 from tokenomics.ledger.postgres import server_engine
-from tokenomics.ledger.rows import GenesisRow, write_round
+from tokenomics.ledger.rows import GenesisRow
+from tokenomics.ledger.writing import write_round
 
 
 def make_file(path: Path, row: GenesisRow, rounds: Iterable[SealedRound] = ()) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -11,8 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Table, bindparam, exists, func
 from tokenomics.errors import LedgerCorruptError
 from tokenomics.ledger import schema
 from tokenomics.ledger.order import ORDER_KINDS
-from tokenomics.ledger.order_rows import order_values
-from tokenomics.ledger.planning import SealedRound, Tip, genesis_tip
+from tokenomics.ledger.planning import Tip, genesis_tip
 from tokenomics.ledger.records import Genesis, Posting, ReceiptEntry, RoundRow
 from tokenomics.ledger.sums import halves, whole
 from tokenomics.ledger.vesting import (
@@ -27,9 +26,6 @@ from tokenomics.ledger.vesting import (
 
 PAGE_SIZE: Final = 256
 """Rounds read at a time."""
-
-ROWS_A_STATEMENT: Final = 250
-"""Rows inserted at a time."""
 
 PostingRow: TypeAlias = tuple[Any, ...]
 """Position, account, kind and amount of a posting as stored; what they are isn't checked."""
@@ -265,59 +261,6 @@ def read_orphans(connection: Connection, table: Table) -> list[int]:
     settled = select(schema.rounds.c.round)
     query = select(table.c.round).distinct().where(table.c.round.not_in(settled)).order_by(table.c.round).limit(10)
     return list(connection.execute(query).scalars())
-
-
-def write_round(connection: Connection, sealed: SealedRound) -> None:
-    """Write a round: receipts and orders, then the postings that they justify, then the row that seals all."""
-    number = sealed.row.round
-    receipts = [
-        value
-        for one in sealed.receipts
-        for value in (number, one.hotkey, one.receipt_hash, one.status, one.score, int(one.struck))
-    ]
-    postings = [
-        value
-        for position, (account, kind, amount) in enumerate(sealed.movements)
-        for value in (number, position, account, kind, amount)
-    ]
-    orders = [value for position, one in enumerate(sealed.orders) for value in order_values(number, position, one)]
-    _insert_all(connection, schema.receipts, receipts)
-    if orders:
-        _insert_all(connection, schema.orders, orders)
-    _insert_all(connection, schema.postings, postings)
-    row = {column.name: getattr(sealed.row, column.name) for column in schema.rounds.columns}
-    _insert_all(connection, schema.rounds, list((row | {"pays": int(sealed.row.pays)}).values()))
-
-
-def _insert_all(connection: Connection, table: Table, values: Sequence[Any]) -> None:
-    """Insert whole rows, many a statement: one a statement, as `executemany` has it, takes half as long again.
-
-    Args:
-        connection: in a transaction.
-        table: where to.
-        values: those of all columns of the first row, then those of the second, and so on.
-    """
-    if connection.dialect.name == "postgresql":
-        _insert_columns(connection, table, values)
-        return
-    names = ", ".join(table.columns.keys())
-    marks = f"({', '.join(['?'] * len(table.columns))})"
-    step = ROWS_A_STATEMENT * len(table.columns)
-    for start in range(0, len(values), step):
-        some = tuple(values[start : start + step])
-        rows = ", ".join([marks] * (len(some) // len(table.columns)))
-        statement = f"INSERT INTO {table.name} ({names}) VALUES {rows}"  # noqa: S608 - names of the schema, and marks
-        connection.exec_driver_sql(statement, some)
-
-
-def _insert_columns(connection: Connection, table: Table, values: Sequence[Any]) -> None:
-    """Insert rows in one statement, an array a column: a statement a row takes PostgreSQL twice the time."""
-    names = table.columns.keys()
-    kinds = ["bigint" if column.type is schema.INTEGER else "text" for column in table.columns]
-    arrays = ", ".join(f"%({name})s::{kind}[]" for name, kind in zip(names, kinds, strict=True))
-    statement = f"INSERT INTO {table.name} ({', '.join(names)}) SELECT * FROM unnest({arrays})"  # noqa: S608
-    columns = {name: list(values[place :: len(names)]) for place, name in enumerate(names)}
-    connection.exec_driver_sql(statement, columns)
 
 
 def _round_row(row: Mapping[Any, Any]) -> RoundRow:

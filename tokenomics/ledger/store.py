@@ -29,9 +29,9 @@ from tokenomics.ledger.rows import (
     read_rounds,
     read_tip,
     tip_of,
-    write_round,
 )
 from tokenomics.ledger.spending import Book, Refusal
+from tokenomics.ledger.writing import write_round
 from tokenomics.note import TreeHead
 
 _MAX_ATTEMPTS: Final = 4

@@ -33,9 +33,9 @@ from tokenomics.ledger import (
     plan_round,
     reader,
     rewrite_checkpoint,
-    rows,
     store,
     verify_ledger,
+    writing,
 )
 from tokenomics.ledger.place import url_path
 from tokenomics.ledger.planning import genesis_tip, round_content
@@ -137,7 +137,7 @@ def test_however_many_rows_go_into_a_statement_the_same_are_written(
     rows_a_statement: int,
 ) -> None:
     """A round has three receipts and five postings: statements that are full, that aren't, and none."""
-    monkeypatch.setattr(rows, "ROWS_A_STATEMENT", rows_a_statement)
+    monkeypatch.setattr(writing, "ROWS_A_STATEMENT", rows_a_statement)
     with Ledger.create(tmp_path / "other.sqlite", make_genesis(), validator) as other, Ledger.open(path) as ledger:
         for number in range(1, 7):
             other.settle(make_settlement(number, pays=number != 4), validator)
