@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,8 @@ NOTICED: Final = frozenset({"killed", "timeout", "segfault", "suspicious", "caug
 _REFUSALS: Final = "test_refusals.py"
 _PLANNING: Final = "ledger/test_planning.py"
 _ORDERS: Final = ("ledger/test_order.py", "ledger/test_order_refusals.py", "ledger/test_spending.py")
+_LEDGERS: Final = tuple(f"ledger/test_{name}.py" for name in ("store", "verify", "orders", "vesting"))
+_STATEMENTS: Final = ("statement/test_moved.py", "statement/test_outlook.py")
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     "split": ("test_split.py", _REFUSALS),
     "emission": ("test_emission.py", _REFUSALS),
@@ -57,8 +59,24 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "ledger/order": _ORDERS,
     "ledger/title": _ORDERS,
     "ledger/spending": _ORDERS,
+    "ledger/store": _LEDGERS,
+    "ledger/rows": (*_LEDGERS, *_STATEMENTS),
+    "ledger/verify": _LEDGERS,
+    "ledger/order_rows": (*_LEDGERS, *_STATEMENTS),
+    "ledger/checkpoint": (*_LEDGERS, "ledger/test_proofs.py"),
+    "ledger/reader": (*_LEDGERS, *_STATEMENTS, "ledger/test_proofs.py"),
 }
-"""By module, the tests that are to notice: those without a database, of which a thousand runs take minutes."""
+"""By module, the tests that are to notice: those without a database where they do, since they are the quickest."""
+
+_SLOW: Final = (
+    "ledger/test_verify.py::test_any_byte_of_the_files_records_that_is_changed_is_found_or_means_nothing",
+    "ledger/test_orders.py::test_whatever_is_ordered_the_ledger_verifies_and_nobody_is_overdrawn",
+    "ledger/test_proofs.py::test_what_isnt_a_proof_is_told_so",
+)
+"""Tests that take a second or more: a mutant is a second or two."""
+
+_ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {"ledger/rows": ("_insert_columns",)}
+"""By module, the functions that are left as they are: nothing but a PostgreSQL server runs them."""
 
 _CONFIGURATION: Final = """\
 [tool.pytest.ini_options]
@@ -69,7 +87,7 @@ markers = ["only(*databases): as in the project's own configuration"]
 [tool.mutmut]
 source_paths = ["tokenomics"]
 only_mutate = ["tokenomics/{module}.py"]
-pytest_add_cli_args = ["--hypothesis-seed=0"]
+pytest_add_cli_args = {options}
 pytest_add_cli_args_test_selection = {tests}
 timeout_constant = 1.0
 timeout_multiplier = 10.0
@@ -82,6 +100,9 @@ settings.register_profile(
     "mutants", parent=settings.get_profile("tokenomics"), database=None, phases=[Phase.explicit, Phase.generate]
 )
 settings.load_profile("mutants")
+"""
+_ON_FILES: Final = """
+DATABASES = ("sqlite",)
 """
 
 
@@ -109,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = _parser().parse_args(arguments)
     rows = []
     for module in wanted.modules or TESTS:
-        with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        with tempfile.TemporaryDirectory(prefix="mutants-", dir=_memory()) as folder:
             rows.append(measure(module, Path(folder), children=wanted.children, show=wanted.show))
         if not wanted.json:
             row = rows[-1]
@@ -160,12 +181,16 @@ def prepare(module: str, folder: Path) -> None:
     ignored = shutil.ignore_patterns("__pycache__", ".hypothesis")
     for name in ("tokenomics", "tests/tokenomics", "tests/vectors"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    (folder / "temporary").mkdir()
     source = folder / "tokenomics" / f"{module}.py"
-    source.write_text(undecorated(source.read_text()))
-    with (folder / "tests" / "tokenomics" / "conftest.py").open("a") as conftest:
-        conftest.write(_HYPOTHESIS)
+    source.write_text(spared(undecorated(source.read_text()), _ELSEWHERE.get(module, ())))
+    for name, more in (("conftest.py", _HYPOTHESIS), ("ledger/conftest.py", _ON_FILES)):
+        with (folder / "tests" / "tokenomics" / name).open("a") as conftest:
+            conftest.write(more)
     tests = [f"tests/tokenomics/{name}" for name in TESTS[module]]
-    (folder / "pyproject.toml").write_text(_CONFIGURATION.format(module=module, tests=json.dumps(tests)))
+    options = ["--hypothesis-seed=0", *(f"--deselect=tests/tokenomics/{name}" for name in _SLOW)]
+    configuration = _CONFIGURATION.format(module=module, tests=json.dumps(tests), options=json.dumps(options))
+    (folder / "pyproject.toml").write_text(configuration)
 
 
 def undecorated(source: str) -> str:
@@ -189,9 +214,29 @@ def undecorated(source: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def spared(source: str, names: Collection[str]) -> str:
+    r"""Return a module with the functions of these names marked, so that mutmut leaves them alone.
+
+    >>> spared("def a():\n    return 1\n", ["a"])
+    'def a():  # pragma: no mutate block\n    return 1\n'
+    """
+    lines = source.splitlines()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name in names:
+            lines[node.lineno - 1] += "  # pragma: no mutate block"
+    return "\n".join(lines) + "\n"
+
+
+def _memory() -> str | None:
+    """Return a folder in memory where the system has one, so that ledgers cost no disk; else None."""
+    folder = Path("/dev/shm")  # noqa: S108 - a folder with a name of its own is made in it
+    return str(folder) if folder.is_dir() and os.access(folder, os.W_OK) else None
+
+
 def _mutmut(folder: Path, *arguments: str) -> str:
     command = [sys.executable, "-m", "mutmut", *arguments]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment["TMPDIR"] = str(folder / "temporary")
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"mutmut {arguments[0]} failed:\n{(done.stdout + done.stderr)[-3000:]}")

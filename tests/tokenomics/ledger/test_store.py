@@ -30,6 +30,7 @@ from tokenomics.ledger import (
     checkpoint_path,
     connection,
     copy_ledger,
+    creation,
     plan_round,
     reader,
     rewrite_checkpoint,
@@ -585,3 +586,35 @@ def test_a_ledger_that_breaks_its_rules_is_not_copied(path: Path, tmp_path: Path
     with pytest.raises(LedgerError, match="without an accepted receipt"):
         copy_ledger(path, tmp_path / "copy.sqlite")
     assert not list(tmp_path.glob("*copy*"))
+
+
+def test_a_copy_ends_where_it_began_though_rounds_are_settled_meanwhile(
+    path: Path, tmp_path: Path, make_settlement: Make, validator: Keypair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = creation.make_file
+    copy = tmp_path / "copy.sqlite"
+    with Ledger.open(path) as ledger, monkeypatch.context() as patch:
+
+        def late(*arguments: Any) -> None:
+            ledger.settle(make_settlement(7), validator)
+            real(*arguments)
+
+        patch.setattr(creation, "make_file", late)
+        assert copy_ledger(path, copy).round == 6
+    result = verify_ledger(copy)
+    assert (result.rounds, result.errors) == (6, [])
+
+
+@pytest.mark.only("sqlite")
+def test_whoever_only_reads_changes_no_byte_of_the_file(path: Path, tmp_path: Path) -> None:
+    """Not even the journal's mode, which another program has set: to open the ledger to write sets it back."""
+    with contextlib.closing(sqlite3.connect(path)) as raw:
+        raw.execute("PRAGMA journal_mode=DELETE")
+    before = path.read_bytes()
+    Ledger.open(path, read_only=True).close()
+    assert verify_ledger(path).ok
+    copy_ledger(path, tmp_path / "copy.sqlite")
+    rewrite_checkpoint(path)
+    assert path.read_bytes() == before
+    Ledger.open(path).close()
+    assert path.read_bytes() != before
