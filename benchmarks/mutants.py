@@ -35,8 +35,8 @@ NOTICED: Final = frozenset({"killed", "timeout", "segfault", "suspicious", "caug
 _REFUSALS: Final = "test_refusals.py"
 _PLANNING: Final = "ledger/test_planning.py"
 _ORDERS: Final = ("ledger/test_order.py", "ledger/test_order_refusals.py", "ledger/test_spending.py")
-_LEDGERS: Final = tuple(f"ledger/test_{name}.py" for name in ("store", "verify", "orders", "vesting"))
-_STATEMENTS: Final = ("statement/test_moved.py", "statement/test_outlook.py")
+_LEDGERS: Final = tuple(f"ledger/test_{name}.py" for name in ("store", "store_refusals", "verify", "orders", "vesting"))
+_READING: Final = ("ledger/test_reader.py", "ledger/test_proofs.py")
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     "split": ("test_split.py", _REFUSALS),
     "emission": ("test_emission.py", _REFUSALS),
@@ -60,11 +60,11 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "ledger/title": _ORDERS,
     "ledger/spending": _ORDERS,
     "ledger/store": _LEDGERS,
-    "ledger/rows": (*_LEDGERS, *_STATEMENTS),
+    "ledger/rows": (*_LEDGERS, *_READING),
     "ledger/verify": _LEDGERS,
-    "ledger/order_rows": (*_LEDGERS, *_STATEMENTS),
-    "ledger/checkpoint": (*_LEDGERS, "ledger/test_proofs.py"),
-    "ledger/reader": (*_LEDGERS, *_STATEMENTS, "ledger/test_proofs.py"),
+    "ledger/order_rows": (*_LEDGERS, *_READING),
+    "ledger/checkpoint": (*_LEDGERS, *_READING),
+    "ledger/reader": (*_LEDGERS, *_READING),
 }
 """By module, the tests that are to notice: those without a database where they do, since they are the quickest."""
 

@@ -19,7 +19,7 @@ from sqlalchemy import event
 from tests.tokenomics.ledger.database import Database
 from tokenomics import HeightSchedule, Shares, SupplySchedule, _files, divide_round
 from tokenomics.canonical import canonical_json, sha256_hex
-from tokenomics.errors import AmountError, LedgerConflictError, LedgerCorruptError, LedgerError
+from tokenomics.errors import AmountError, LedgerConflictError, LedgerCorruptError, LedgerError, LedgerRaceError
 from tokenomics.keys import Keypair
 from tokenomics.ledger import (
     Checkpoint,
@@ -39,7 +39,7 @@ from tokenomics.ledger import (
     verify_ledger,
 )
 from tokenomics.ledger.place import url_path
-from tokenomics.ledger.planning import genesis_tip, round_content
+from tokenomics.ledger.planning import SealedRound, genesis_tip, round_content
 from tokenomics.merkle import root_of_hashes
 from tokenomics.note import TreeHead
 
@@ -343,12 +343,53 @@ def test_a_busy_ledger_says_that_another_process_writes(
     monkeypatch.setattr(connection, "BUSY_TIMEOUT_MS", 20)
     with Ledger.open(path) as ledger, contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(LedgerError, match="another process is writing") as caught:
+        with pytest.raises(LedgerError, match=f"^ledger {path}: another process is writing") as caught:
             ledger.settle(make_settlement(7), validator)
         assert caught.value.remedy
         other.execute("ROLLBACK")
         ledger.settle(make_settlement(7), validator)
         assert ledger.height == 7
+
+
+@pytest.mark.only("sqlite")
+def test_nobody_else_writes_between_what_a_settlement_reads_and_what_it_writes(
+    path: Path, make_settlement: Make, validator: Keypair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = store.seal
+    tried: list[str] = []
+
+    def interrupted(*arguments: Any) -> Any:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as other:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
+            tried.append("BEGIN IMMEDIATE")
+        return real(*arguments)
+
+    with Ledger.open(path) as ledger:
+        monkeypatch.setattr(store, "seal", interrupted)
+        ledger.settle(make_settlement(7), validator)
+    assert tried
+
+
+@pytest.mark.parametrize(("n_lost", "height"), [(0, 7), (1, 7), (3, 7), (4, 6), (5, 6)])
+def test_whoever_loses_a_race_tries_four_times(
+    path: Path, make_settlement: Make, validator: Keypair, monkeypatch: pytest.MonkeyPatch, n_lost: int, height: int
+) -> None:
+    """Lost as on a server that lets another transaction go first; it is told when it gives up."""
+    real = store.write_round
+    lost: list[int] = []
+
+    def lose(connection: Any, sealed: SealedRound) -> None:
+        if len(lost) < n_lost:
+            lost.append(sealed.row.round)
+            raise LedgerRaceError("another was first", remedy="try again")
+        real(connection, sealed)
+
+    with Ledger.open(path) as ledger:
+        monkeypatch.setattr(store, "write_round", lose)
+        with contextlib.nullcontext() if height == 7 else pytest.raises(LedgerRaceError, match="another was first"):
+            ledger.settle(make_settlement(7), validator)
+        assert (ledger.height, lost) == (height, [7] * min(n_lost, 4))
 
 
 @pytest.mark.only("sqlite")

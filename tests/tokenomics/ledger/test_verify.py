@@ -224,6 +224,25 @@ TOLD: dict[str, tuple[list[str], list[str]]] = {
             "round 4: the signature isn't the validator's (log)",
         ],
     ),
+    "a strike that is neither yes nor no": (
+        ["UPDATE receipts SET struck = 2 WHERE round = 3"],
+        ["round 3: struck is 2, neither True nor False"],
+    ),
+    "payments of many rounds to come, of which ten are told": (
+        [
+            f"INSERT INTO postings VALUES ({number}, {position}, 'owner:team', '{kind}', 5)"
+            for number in range(20, 8, -1)
+            for position, kind in enumerate(("emission", "void"))
+        ],
+        [f"round {number}: postings of a round that was never settled" for number in range(9, 19)],
+    ),
+    "a round that pays neither yes nor no": (
+        ["UPDATE rounds SET pays = 2 WHERE round = 3"],
+        [
+            "round 1 or a later one: pays is 2, neither True nor False",
+            "round 6: the checkpoint names it, but the ledger ends at round 2 (log)",
+        ],
+    ),
     "a round that can't be read": (
         ["UPDATE rounds SET settled_at = -1 WHERE round = 3"],
         [
