@@ -468,6 +468,29 @@ def test_a_checkpoint_a_round_behind_is_healed_when_the_ledger_is_opened(
     assert file.read_bytes() == newer
 
 
+def test_a_checkpoint_that_is_up_to_date_is_left_alone_when_the_ledger_is_opened(path: Path) -> None:
+    before = checkpoint_path(path).stat()
+    Ledger.open(path).close()
+    after = checkpoint_path(path).stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_lost_checkpoint_is_made_anew_before_the_first_round_and_missed_after_it(
+    database: Database, tmp_path: Path, make_genesis: Make, make_settlement: Make, validator: Keypair
+) -> None:
+    """As a crash leaves it between the ledger's file and its first checkpoint."""
+    path = tmp_path / "ledger.sqlite"
+    with database.create(path, make_genesis(), validator) as ledger:
+        first = ledger.checkpoint
+    checkpoint_path(path).unlink()
+    with Ledger.open(path) as ledger:
+        assert Checkpoint.parse(checkpoint_path(path).read_text()) == first
+        ledger.settle(make_settlement(1), validator)
+    checkpoint_path(path).unlink()
+    with pytest.raises(LedgerCorruptError, match="is missing, and the ledger is at round 1"):
+        Ledger.open(path)
+
+
 @pytest.mark.only("sqlite")
 def test_a_ledger_put_back_to_an_older_copy_does_not_open(
     path: Path, make_settlement: Make, validator: Keypair
