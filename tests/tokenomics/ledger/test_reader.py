@@ -1,12 +1,14 @@
 """What a ledger answers, beside what its dump says to somebody with pencil and paper."""
 
 import json
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from tests.tokenomics.ledger.database import Database
 from tests.tokenomics.ledger.owners import ALICE, BOB, CAROL, entry, escrow, order_of, participant, purse, settlement
@@ -179,3 +181,33 @@ def test_the_log_is_told_up_to_every_round(played: Ledger) -> None:
         )
     with pytest.raises(LedgerError, match=f"round {N_ROUNDS + 1} isn't settled"):
         played.checkpoint_of(N_ROUNDS + 1)
+
+
+def answers_of(ledger: Ledger) -> list[Any]:
+    """All that a ledger answers, with the order of everything in it."""
+    accounts = [participant(ALICE), f"pending:{BOB.hotkey.keypair.public}", purse(CAROL), "burn"]
+    return [
+        list(ledger.dump()),
+        list(ledger.balances().items()),
+        list(ledger.earnings().items()),
+        ledger.hotkeys(),
+        [ledger.moved(hotkey, until=N_ROUNDS) for hotkey in KEYS],
+        [ledger.moved_on(account, until=N_ROUNDS) for account in accounts],
+        [list(ledger.entries(hotkey, until=N_ROUNDS).items()) for hotkey in KEYS],
+        [list(ledger.ordered(account, until=N_ROUNDS).items()) for account in accounts],
+        [list(ledger.pending(until=number).by_round.items()) for number in range(N_ROUNDS)],
+        ledger.book(),
+    ]
+
+
+@pytest.mark.only("sqlite")
+def test_answers_come_in_order_however_the_database_finds_the_rows(played: Ledger) -> None:
+    """SQLite is told to find them backwards wherever no order is asked for."""
+    answers = answers_of(played)
+
+    def backwards(raw: sqlite3.Connection, _: object) -> None:
+        raw.execute("PRAGMA reverse_unordered_selects=ON")
+
+    played._engine.dispose()
+    event.listen(played._engine, "connect", backwards)
+    assert answers_of(played) == answers
