@@ -134,7 +134,7 @@ pytest_add_cli_args_test_selection = {tests}
 timeout_constant = 1.0
 timeout_multiplier = 10.0
 use_git_change_detection = false
-do_not_mutate_patterns = ["make_schema"]
+do_not_mutate_patterns = ["creation.make_schema", " _insert_columns.connection"]
 """
 _HYPOTHESIS: Final = """
 from hypothesis import Phase

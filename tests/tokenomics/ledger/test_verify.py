@@ -316,6 +316,21 @@ def test_a_checkpoint_that_somebody_else_signed_or_for_another_subnet_is_found(p
         assert (result.errors, result.log_errors) == (told, told)
 
 
+@pytest.mark.parametrize("number", [0, 1, 5])
+def test_a_checkpoint_of_an_earlier_round_is_compared_with_that_round(
+    path: Path, validator: Keypair, number: int
+) -> None:
+    """As a crash, or a validator that is at work, leaves it: it is in order unless its root is another."""
+    with Ledger.open(path) as ledger:
+        earlier = ledger.checkpoint_of(number)
+    checkpoint_path(path).write_text(earlier.note)
+    assert verify_ledger(path).errors == []
+    checkpoint_path(path).write_text(Checkpoint.sign(replace(earlier.tree, root=ZEROS), validator).note)
+    told = [f"round {number}: the checkpoint has another root, {ZEROS}"]
+    result = verify_ledger(path)
+    assert (result.errors, result.log_errors) == (told, told)
+
+
 @pytest.mark.parametrize("n_rounds", [0, 1])
 def test_a_checkpoint_is_missed_from_the_first_round_on(
     database: Database, tmp_path: Path, make_genesis: Make, make_settlement: Make, validator: Keypair, n_rounds: int
