@@ -98,6 +98,18 @@ def test_rounds_come_in_order_whatever_the_page(path: Path, monkeypatch: pytest.
         assert [row.round for row in ledger.rounds(start=5)] == [5, 6]
 
 
+@pytest.mark.parametrize("page_size", [1, 2, 5, 6, 7])
+def test_a_ledger_that_was_opened_settles_on_whatever_the_page(
+    path: Path, make_settlement: Make, validator: Keypair, monkeypatch: pytest.MonkeyPatch, page_size: int
+) -> None:
+    """The log of the rounds before is read a page at a time."""
+    monkeypatch.setattr(store, "PAGE_SIZE", page_size)
+    with Ledger.open(path) as ledger:
+        ledger.settle(make_settlement(7), validator)
+    result = verify_ledger(path)
+    assert (result.rounds, result.errors) == (7, [])
+
+
 def test_each_checkpoint_is_signed_and_the_last_is_beside_the_ledger(
     database: Database, tmp_path: Path, make_genesis: Make, make_settlement: Make, validator: Keypair
 ) -> None:
