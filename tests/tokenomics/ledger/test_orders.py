@@ -319,6 +319,10 @@ FORGERIES = {
         ["UPDATE orders SET title = '', title_signature = '' WHERE round = 5"],
         "round 5: its head is",
     ),
+    "a title's signature gone": (
+        ["UPDATE orders SET title_signature = '' WHERE round = 5"],
+        "round 5: the title's signature isn't one",
+    ),
     "a negative amount": (["UPDATE orders SET amount = -5 WHERE round = 5"], "amount is -5"),
     "a longer life": (["UPDATE orders SET expires = expires + 1 WHERE round = 5"], "the signature isn't"),
     "a posting of no order": (

@@ -14,7 +14,7 @@ from tests.tokenomics.ledger.database import Database
 from tests.tokenomics.ledger.owners import ALICE, BOB, CAROL, entry, escrow, order_of, participant, purse, settlement
 from tokenomics.errors import LedgerError
 from tokenomics.keys import Keypair
-from tokenomics.ledger import Earnings, Ledger, Payout, ReceiptEntry, SignedOrder
+from tokenomics.ledger import Book, Earnings, Ledger, Payout, ReceiptEntry, SignedOrder
 
 Make = Callable[..., Any]
 N_ROUNDS = 9
@@ -150,6 +150,8 @@ def test_every_order_by_account_by_nonce_and_by_round(played: Ledger, rounds: li
         assert played.round_of(signed) == number
     assert played.find_order(ALICE.coldkey.public, 6) is None
     assert played.find_order("00" * 32, 1) is None
+    assert played.round_of(order_of(ALICE, played.genesis, amount=11)) is None
+    assert played.round_of(order_of(ALICE, played.genesis, nonce=6)) is None
     for until in range(N_ROUNDS + 2):
         for account in (participant(ALICE), purse(ALICE), purse(CAROL), "burn", "nobody"):
             due: dict[int, list[SignedOrder]] = defaultdict(list)
@@ -211,3 +213,49 @@ def test_answers_come_in_order_however_the_database_finds_the_rows(played: Ledge
     played._engine.dispose()
     event.listen(played._engine, "connect", backwards)
     assert answers_of(played) == answers
+
+
+def test_a_ledger_without_rounds_has_nothing_to_tell(
+    database: Database, tmp_path: Path, make_genesis: Make, validator: Keypair
+) -> None:
+    hotkey = ALICE.hotkey.keypair.public
+    with database.create(tmp_path / "ledger.sqlite", make_genesis(vesting=VESTING), validator) as ledger:
+        assert (ledger.height, ledger.minted, ledger.checkpoint.round) == (0, 0, 0)
+        assert (ledger.balances(), ledger.earnings(), ledger.hotkeys(), ledger.book()) == ({}, {}, [], Book())
+        assert not any(ledger.pending().by_round.values())
+        assert ledger.payout(1, hotkey) == Payout(state="pending", round=1 + VESTING)
+        assert (ledger.receipt(1, hotkey), ledger.postings(1), ledger.orders(1)) == (None, [], [])
+        assert len(list(ledger.dump())) == 1
+
+
+QUESTIONS: dict[str, Callable[[Ledger], object]] = {
+    "height": lambda ledger: ledger.height,
+    "rounds": lambda ledger: list(ledger.rounds()),
+    "receipts": lambda ledger: ledger.receipts(1),
+    "receipt": lambda ledger: ledger.receipt(1, "00" * 32),
+    "postings": lambda ledger: ledger.postings(1),
+    "orders": lambda ledger: ledger.orders(1),
+    "ordered": lambda ledger: ledger.ordered("burn", until=1),
+    "find_order": lambda ledger: ledger.find_order("00" * 32, 1),
+    "book": lambda ledger: ledger.book(),
+    "balances": lambda ledger: ledger.balances(),
+    "balance": lambda ledger: ledger.balance("burn", until=1),
+    "pending": lambda ledger: ledger.pending(),
+    "earnings": lambda ledger: ledger.earnings(),
+    "hotkeys": lambda ledger: ledger.hotkeys(),
+    "moved": lambda ledger: ledger.moved("00" * 32, until=1),
+    "moved_on": lambda ledger: ledger.moved_on("burn", until=1),
+    "entries": lambda ledger: ledger.entries("00" * 32, until=1),
+    "payout": lambda ledger: ledger.payout(1, "00" * 32),
+    "checkpoint_of": lambda ledger: ledger.checkpoint_of(1),
+}
+
+
+@pytest.mark.only("sqlite")
+def test_whatever_is_asked_of_a_file_that_goes_bad_the_file_is_named(path: Path) -> None:
+    with Ledger.open(path, read_only=True) as ledger:
+        ledger._engine.dispose()
+        path.write_bytes(b"not a database, but long enough to look at" * 100)
+        for ask in QUESTIONS.values():
+            with pytest.raises(LedgerError, match=f"^ledger {path}: it is no database"):
+                ask(ledger)
