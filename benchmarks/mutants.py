@@ -61,7 +61,11 @@ _SETTLED: Final = (
         "settling_reads_no_more_than_it_needs",
     ),
 )
-_READ: Final = ("ledger/test_reader.py", "ledger/test_proofs.py")
+_READ: Final = (
+    "ledger/test_reader.py",
+    "ledger/test_proofs.py",
+    *_named("ledger/test_orders.py", "a_ledger_without_orders_has_the_bytes_that_it_always_had"),
+)
 _VERIFIED: Final = (
     "ledger/test_verify.py",
     *_named(

@@ -41,7 +41,7 @@ from tokenomics.ledger import (
 from tokenomics.ledger.place import url_path
 from tokenomics.ledger.planning import SealedRound, genesis_tip, round_content
 from tokenomics.merkle import root_of_hashes
-from tokenomics.note import TreeHead
+from tokenomics.note import TreeHead, parse_note, write_note
 
 Make = Callable[..., Any]
 
@@ -478,6 +478,20 @@ def test_a_checkpoint_a_round_behind_is_healed_when_the_ledger_is_opened(
     assert file.read_bytes() == older
     Ledger.open(path).close()
     assert file.read_bytes() == newer
+
+
+def test_signatures_that_others_put_on_a_checkpoint_are_of_no_concern(path: Path) -> None:
+    """A witness's, and one under the log's own name that is of another kind, above and below the validator's."""
+    file = checkpoint_path(path)
+    last = Checkpoint.parse(file.read_text())
+    text, [own] = parse_note(file.read_text())
+    witness = replace(own, name="witness", signature=bytes(64))
+    longer = replace(own, signature=bytes(72))
+    lines = [write_note(text, one).removeprefix(f"{text}\n") for one in (witness, longer, own, witness)]
+    file.write_text(f"{text}\n{''.join(lines)}")
+    assert Checkpoint.parse(file.read_text()) == last
+    Ledger.open(path).close()
+    assert verify_ledger(path).errors == []
 
 
 def test_a_checkpoint_that_is_up_to_date_is_left_alone_when_the_ledger_is_opened(path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tokenomics.errors import LedgerError
+from tokenomics.errors import LedgerError, TokenomicsError
 from tokenomics.keys import Keypair
 from tokenomics.ledger import Checkpoint, Genesis, Ledger, checkpoint, checkpoint_path, copy_ledger, rewrite_checkpoint
 from tokenomics.ledger.place import url_path
@@ -174,6 +174,16 @@ REFUSED: dict[str, tuple[Callable[[Given], object], str, str]] = {
         "{path}.checkpoint isn't a checkpoint: the log hasn't signed this checkpoint",
         AGAIN,
     ),
+    "a published checkpoint of no leaf": (
+        lambda given: Checkpoint.parse(replace(given.last, tree=replace(given.last.tree, size=0)).note),
+        "the log hasn't signed this checkpoint",
+        "give the checkpoint as it was published",
+    ),
+    "a key's id of seven digits": (
+        lambda given: replace(given.last, key_id="0123456"),
+        "key id is '0123456', not 8 lower-case hexadecimal digits",
+        "",
+    ),
     "a checkpoint that isn't text": (
         lambda given: (checkpoint_path(given.path).write_bytes(b"\xff"), Ledger.open(given.path)),
         "{path}.checkpoint isn't a checkpoint: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte",
@@ -217,7 +227,7 @@ REFUSED: dict[str, tuple[Callable[[Given], object], str, str]] = {
 def test_a_refusal_names_what_is_wrong_and_the_remedy(given: Given, case: str) -> None:
     act, message, remedy = REFUSED[case]
     names = {"path": given.path, "none": given.elsewhere, "validator": given.validator.public[:12]}
-    with pytest.raises(LedgerError) as caught:
+    with pytest.raises(TokenomicsError) as caught:
         act(given)
     assert (caught.value.message, caught.value.remedy) == (message.format(**names), remedy.format(**names))
 
