@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tokenomics.errors import LedgerError, TokenomicsError
+from tokenomics.errors import LedgerError, ProofError
 from tokenomics.keys import Keypair
 from tokenomics.ledger import Checkpoint, Genesis, Ledger, checkpoint, checkpoint_path, copy_ledger, rewrite_checkpoint
 from tokenomics.ledger.place import url_path
@@ -174,14 +174,14 @@ REFUSED: dict[str, tuple[Callable[[Given], object], str, str]] = {
         "{path}.checkpoint isn't a checkpoint: the log hasn't signed this checkpoint",
         AGAIN,
     ),
-    "a published checkpoint of no leaf": (
-        lambda given: Checkpoint.parse(replace(given.last, tree=replace(given.last.tree, size=0)).note),
-        "the log hasn't signed this checkpoint",
-        "give the checkpoint as it was published",
-    ),
     "a key's id of seven digits": (
         lambda given: replace(given.last, key_id="0123456"),
         "key id is '0123456', not 8 lower-case hexadecimal digits",
+        "",
+    ),
+    "a signature cut short": (
+        lambda given: replace(given.last, signature="ab"),
+        "signature is 'ab', not 128 lower-case hexadecimal digits",
         "",
     ),
     "a checkpoint that isn't text": (
@@ -227,9 +227,21 @@ REFUSED: dict[str, tuple[Callable[[Given], object], str, str]] = {
 def test_a_refusal_names_what_is_wrong_and_the_remedy(given: Given, case: str) -> None:
     act, message, remedy = REFUSED[case]
     names = {"path": given.path, "none": given.elsewhere, "validator": given.validator.public[:12]}
-    with pytest.raises(TokenomicsError) as caught:
+    with pytest.raises(LedgerError) as caught:
         act(given)
     assert (caught.value.message, caught.value.remedy) == (message.format(**names), remedy.format(**names))
+
+
+def test_a_published_checkpoint_has_a_leaf_and_its_logs_signature(given: Given) -> None:
+    note = given.last.note
+    for other in (
+        replace(given.last, tree=replace(given.last.tree, size=0)).note,
+        note.replace("— digits/", "— others/"),
+    ):
+        with pytest.raises(ProofError) as caught:
+            Checkpoint.parse(other)
+        told = ("the log hasn't signed this checkpoint", "give the checkpoint as it was published")
+        assert (caught.value.message, caught.value.remedy) == told
 
 
 @pytest.mark.only("sqlite")
