@@ -4,6 +4,7 @@
 import contextlib
 import hashlib
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -158,6 +159,40 @@ def test_two_handles_on_one_ledger_judge_by_the_same_book(played: Path, genesis:
     assert verify_ledger(played).errors == []
 
 
+def test_what_one_handle_has_settled_it_counts_once(played: Path, genesis: Genesis, validator: Keypair) -> None:
+    """Alice has 824 after round 5: with one more than that she is refused, round after round, and 824 she can move."""
+    told: list[Refusal] = []
+    with Ledger.open(played) as ledger:
+        for number in (6, 7, 8):
+            over = order_of(ALICE, genesis, nonce=5, amount=825)
+            ledger.settle(settlement(number, over, pays=False), validator, on_refused=told.append)
+        assert [one.reason for one in told] == ["overdraft"] * 3
+        ledger.settle(settlement(9, order_of(ALICE, genesis, nonce=5, amount=824), pays=False), validator)
+        assert len(ledger.orders(9)) == 1
+    assert verify_ledger(played).errors == []
+
+
+@pytest.mark.only("sqlite")
+def test_an_open_ledger_that_is_put_back_to_an_earlier_state_forgets_what_came_after(
+    played: Path, genesis: Genesis, validator: Keypair
+) -> None:
+    """As by a backup that is restored below it: the nonces of later rounds are free again, all pay before is known."""
+    first = order_of(ALICE, genesis, nonce=5, amount=824)
+    with Ledger.open(played) as ledger, contextlib.closing(sqlite3.connect(":memory:")) as kept:
+        with contextlib.closing(sqlite3.connect(played)) as raw:
+            raw.backup(kept)
+        ledger.settle(settlement(6, first, pays=False), validator)
+        ledger.settle(settlement(7, order_of(BOB, genesis, nonce=2)), validator)
+        with contextlib.closing(sqlite3.connect(played)) as raw:
+            kept.backup(raw)
+        assert ledger.height == 5
+        ledger.settle(settlement(6, first, pays=False), validator)
+        assert ledger.orders(6) == [first]
+        ledger.settle(settlement(7), validator)
+    result = verify_ledger(played)
+    assert (result.rounds, result.errors) == (7, [])
+
+
 def test_released_pay_can_be_spent_in_the_round_of_its_release_and_no_sooner(
     database: Database, tmp_path: Path, make_genesis: Make, validator: Keypair
 ) -> None:
@@ -285,6 +320,10 @@ FORGERIES = {
         ["UPDATE orders SET title = '', title_signature = '' WHERE round = 5"],
         "round 5: its head is",
     ),
+    "a title's signature gone": (
+        ["UPDATE orders SET title_signature = '' WHERE round = 5"],
+        "round 5: the title's signature isn't one",
+    ),
     "a negative amount": (["UPDATE orders SET amount = -5 WHERE round = 5"], "amount is -5"),
     "a longer life": (["UPDATE orders SET expires = expires + 1 WHERE round = 5"], "the signature isn't"),
     "a posting of no order": (
@@ -312,6 +351,44 @@ def test_a_forged_order_is_named(played: Path, tamper: Make, forgery: str) -> No
     assert any(message in error for error in result.errors), result.errors
 
 
+def test_the_first_order_of_all_may_spend_what_several_rounds_before_it_paid(
+    database: Database, tmp_path: Path, genesis: Genesis, validator: Keypair
+) -> None:
+    """Alice has 273, 273 and 137 by then: those who verify read it all, too."""
+    path = tmp_path / "ledger.sqlite"
+    with database.create(path, genesis, validator) as ledger:
+        ledger.settle(settlement(1), validator)
+        ledger.settle(settlement(2), validator)
+        ledger.settle(settlement(3, order_of(ALICE, genesis, amount=683)), validator)
+        assert ledger.balances()[purse(CAROL)] == 683
+    assert verify_ledger(path).errors == []
+
+
+def test_of_an_accounts_transfers_in_one_round_the_wrong_one_is_named(
+    played: Path, genesis: Genesis, validator: Keypair, tamper: Make
+) -> None:
+    with Ledger.open(played) as ledger:
+        both = [order_of(ALICE, genesis, nonce=nonce, amount=nonce) for nonce in (5, 6)]
+        ledger.settle(settlement(6, *both, pays=False), validator)
+    tamper(played, f"UPDATE postings SET amount = 8 WHERE round = 6 AND account = '{TARGET}' AND amount = 5")
+    named = [error for error in verify_ledger(played).errors if "due" in error]
+    assert named == [f"round 6: {TARGET} has 8 (posting 1) of transfer, due 5 (posting 1)"]
+
+
+@pytest.mark.only("sqlite")
+def test_text_for_an_amount_beside_orders_is_named_and_does_no_harm(played: Path, tamper: Make) -> None:
+    """As a table without strict types can hold it: what orders are judged by is summed without it."""
+    with contextlib.closing(sqlite3.connect(played, isolation_level=None)) as raw:
+        raw.execute("PRAGMA writable_schema = ON")
+        [(sql,)] = raw.execute("SELECT sql FROM sqlite_schema WHERE name = 'postings'")
+        lax = re.sub(r",?\s*STRICT\s*$", "", sql)
+        raw.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 'postings'", [lax])
+    tamper(played, "UPDATE postings SET amount = 'much' WHERE round = 3 AND position = 1")
+    errors = verify_ledger(played).errors
+    assert errors[0] == "schema: table postings isn't STRICT"
+    assert any("round 3: amount is 'much', not an integer" in error for error in errors)
+
+
 def test_a_validator_that_settles_a_forged_order_and_signs_it_is_found(
     played: Path, genesis: Genesis, validator: Keypair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,7 +410,9 @@ def test_a_validator_that_overdraws_and_signs_it_is_found(
         patch.setattr("tokenomics.ledger.spending._in_funds", lambda *_: None)
         ledger.settle(settlement(6, order_of(ALICE, genesis, nonce=5, amount=10**6)), validator)
     errors = verify_ledger(played).errors
-    assert any("round 6: order 5 of coldkey" in error and "base units, not 1000000" in error for error in errors)
+    coldkey = ALICE.coldkey.public
+    assert any(error.startswith(f"round 6: order 5 of coldkey {coldkey[:12]}: ") for error in errors)
+    assert any("base units, not 1000000" in error for error in errors)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from sqlalchemy import event
 from tests.tokenomics.ledger.database import Database
 from tokenomics import HeightSchedule, Shares, SupplySchedule, _files, divide_round
 from tokenomics.canonical import canonical_json, sha256_hex
-from tokenomics.errors import AmountError, LedgerConflictError, LedgerCorruptError, LedgerError
+from tokenomics.errors import AmountError, LedgerConflictError, LedgerCorruptError, LedgerError, LedgerRaceError
 from tokenomics.keys import Keypair
 from tokenomics.ledger import (
     Checkpoint,
@@ -30,6 +30,7 @@ from tokenomics.ledger import (
     checkpoint_path,
     connection,
     copy_ledger,
+    creation,
     plan_round,
     reader,
     rewrite_checkpoint,
@@ -38,9 +39,9 @@ from tokenomics.ledger import (
     writing,
 )
 from tokenomics.ledger.place import url_path
-from tokenomics.ledger.planning import genesis_tip, round_content
+from tokenomics.ledger.planning import SealedRound, genesis_tip, round_content
 from tokenomics.merkle import root_of_hashes
-from tokenomics.note import TreeHead
+from tokenomics.note import TreeHead, parse_note, write_note
 
 Make = Callable[..., Any]
 
@@ -95,6 +96,18 @@ def test_rounds_come_in_order_whatever_the_page(path: Path, monkeypatch: pytest.
     with Ledger.open(path) as ledger:
         assert [row.round for row in ledger.rounds()] == [1, 2, 3, 4, 5, 6]
         assert [row.round for row in ledger.rounds(start=5)] == [5, 6]
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 5, 6, 7])
+def test_a_ledger_that_was_opened_settles_on_whatever_the_page(
+    path: Path, make_settlement: Make, validator: Keypair, monkeypatch: pytest.MonkeyPatch, page_size: int
+) -> None:
+    """The log of the rounds before is read a page at a time."""
+    monkeypatch.setattr(store, "PAGE_SIZE", page_size)
+    with Ledger.open(path) as ledger:
+        ledger.settle(make_settlement(7), validator)
+    result = verify_ledger(path)
+    assert (result.rounds, result.errors) == (7, [])
 
 
 def test_each_checkpoint_is_signed_and_the_last_is_beside_the_ledger(
@@ -342,12 +355,53 @@ def test_a_busy_ledger_says_that_another_process_writes(
     monkeypatch.setattr(connection, "BUSY_TIMEOUT_MS", 20)
     with Ledger.open(path) as ledger, contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(LedgerError, match="another process is writing") as caught:
+        with pytest.raises(LedgerError, match=f"^ledger {path}: another process is writing") as caught:
             ledger.settle(make_settlement(7), validator)
         assert caught.value.remedy
         other.execute("ROLLBACK")
         ledger.settle(make_settlement(7), validator)
         assert ledger.height == 7
+
+
+@pytest.mark.only("sqlite")
+def test_nobody_else_writes_between_what_a_settlement_reads_and_what_it_writes(
+    path: Path, make_settlement: Make, validator: Keypair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = store.seal
+    tried: list[str] = []
+
+    def interrupted(*arguments: Any) -> Any:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as other:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
+            tried.append("BEGIN IMMEDIATE")
+        return real(*arguments)
+
+    with Ledger.open(path) as ledger:
+        monkeypatch.setattr(store, "seal", interrupted)
+        ledger.settle(make_settlement(7), validator)
+    assert tried
+
+
+@pytest.mark.parametrize(("n_lost", "height"), [(0, 7), (1, 7), (3, 7), (4, 6), (5, 6)])
+def test_whoever_loses_a_race_tries_four_times(
+    path: Path, make_settlement: Make, validator: Keypair, monkeypatch: pytest.MonkeyPatch, n_lost: int, height: int
+) -> None:
+    """Lost as on a server that lets another transaction go first; it is told when it gives up."""
+    real = store.write_round
+    lost: list[int] = []
+
+    def lose(connection: Any, sealed: SealedRound) -> None:
+        if len(lost) < n_lost:
+            lost.append(sealed.row.round)
+            raise LedgerRaceError("another was first", remedy="try again")
+        real(connection, sealed)
+
+    with Ledger.open(path) as ledger:
+        monkeypatch.setattr(store, "write_round", lose)
+        with contextlib.nullcontext() if height == 7 else pytest.raises(LedgerRaceError, match="another was first"):
+            ledger.settle(make_settlement(7), validator)
+        assert (ledger.height, lost) == (height, [7] * min(n_lost, 4))
 
 
 @pytest.mark.only("sqlite")
@@ -424,6 +478,43 @@ def test_a_checkpoint_a_round_behind_is_healed_when_the_ledger_is_opened(
     assert file.read_bytes() == older
     Ledger.open(path).close()
     assert file.read_bytes() == newer
+
+
+def test_signatures_that_others_put_on_a_checkpoint_are_of_no_concern(path: Path) -> None:
+    """A witness's, and one under the log's own name that is of another kind, above and below the validator's."""
+    file = checkpoint_path(path)
+    last = Checkpoint.parse(file.read_text())
+    text, [own] = parse_note(file.read_text())
+    witness = replace(own, name="witness", signature=bytes(64))
+    longer = replace(own, signature=bytes(72))
+    lines = [write_note(text, one).removeprefix(f"{text}\n") for one in (witness, longer, own, witness)]
+    file.write_text(f"{text}\n{''.join(lines)}")
+    assert Checkpoint.parse(file.read_text()) == last
+    Ledger.open(path).close()
+    assert verify_ledger(path).errors == []
+
+
+def test_a_checkpoint_that_is_up_to_date_is_left_alone_when_the_ledger_is_opened(path: Path) -> None:
+    before = checkpoint_path(path).stat()
+    Ledger.open(path).close()
+    after = checkpoint_path(path).stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_lost_checkpoint_is_made_anew_before_the_first_round_and_missed_after_it(
+    database: Database, tmp_path: Path, make_genesis: Make, make_settlement: Make, validator: Keypair
+) -> None:
+    """As a crash leaves it between the ledger's file and its first checkpoint."""
+    path = tmp_path / "ledger.sqlite"
+    with database.create(path, make_genesis(), validator) as ledger:
+        first = ledger.checkpoint
+    checkpoint_path(path).unlink()
+    with Ledger.open(path) as ledger:
+        assert Checkpoint.parse(checkpoint_path(path).read_text()) == first
+        ledger.settle(make_settlement(1), validator)
+    checkpoint_path(path).unlink()
+    with pytest.raises(LedgerCorruptError, match="is missing, and the ledger is at round 1"):
+        Ledger.open(path)
 
 
 @pytest.mark.only("sqlite")
@@ -585,3 +676,35 @@ def test_a_ledger_that_breaks_its_rules_is_not_copied(path: Path, tmp_path: Path
     with pytest.raises(LedgerError, match="without an accepted receipt"):
         copy_ledger(path, tmp_path / "copy.sqlite")
     assert not list(tmp_path.glob("*copy*"))
+
+
+def test_a_copy_ends_where_it_began_though_rounds_are_settled_meanwhile(
+    path: Path, tmp_path: Path, make_settlement: Make, validator: Keypair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = creation.make_file
+    copy = tmp_path / "copy.sqlite"
+    with Ledger.open(path) as ledger, monkeypatch.context() as patch:
+
+        def late(*arguments: Any) -> None:
+            ledger.settle(make_settlement(7), validator)
+            real(*arguments)
+
+        patch.setattr(creation, "make_file", late)
+        assert copy_ledger(path, copy).round == 6
+    result = verify_ledger(copy)
+    assert (result.rounds, result.errors) == (6, [])
+
+
+@pytest.mark.only("sqlite")
+def test_whoever_only_reads_changes_no_byte_of_the_file(path: Path, tmp_path: Path) -> None:
+    """Not even the journal's mode, which another program has set: to open the ledger to write sets it back."""
+    with contextlib.closing(sqlite3.connect(path)) as raw:
+        raw.execute("PRAGMA journal_mode=DELETE")
+    before = path.read_bytes()
+    Ledger.open(path, read_only=True).close()
+    assert verify_ledger(path).ok
+    copy_ledger(path, tmp_path / "copy.sqlite")
+    rewrite_checkpoint(path)
+    assert path.read_bytes() == before
+    Ledger.open(path).close()
+    assert path.read_bytes() != before
