@@ -108,6 +108,7 @@ TESTS: Final[dict[str, tuple[str, ...]]] = {
     "ledger/spending": _ORDERS,
     "ledger/store": _SETTLED,
     "ledger/rows": (*_SETTLED, *_READ, *_TOLD),
+    "ledger/writing": (*_SETTLED, *_TOLD),
     "ledger/verify": _VERIFIED,
     "ledger/order_rows": (*_SETTLED, *_READ, *_named("ledger/test_orders.py", "a_forged_order_is_named")),
     "ledger/checkpoint": (*_STORED, *_READ),
@@ -121,7 +122,7 @@ _SLOW: Final = (
 )
 """Tests that are left out of these files: they take a second or more, and a mutant should."""
 
-_ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {"ledger/rows": ("_insert_columns",)}
+_ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {"ledger/writing": ("_insert_columns",)}
 """By module, the functions that are left as they are: nothing but a PostgreSQL server runs them."""
 
 _CONFIGURATION: Final = """\

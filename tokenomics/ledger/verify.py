@@ -68,12 +68,13 @@ def verify_ledger(path: Path, *, validator: str | None = None) -> Verification:
     check = _Check(path=path, validator=validator)
     with check.noting(""):
         check.run()
+    errors = check.errors[:MAX_ERRORS]
     return Verification(
-        ok=not check.errors,
+        ok=not errors,
         rounds=check.n_rounds,
         head=check.head,
-        errors=check.errors[:MAX_ERRORS],
-        log_errors=check.log_errors,
+        errors=errors,
+        log_errors=[problem for problem in errors if problem in check.log_errors],
     )
 
 
@@ -97,12 +98,12 @@ class _Check:
     """What orders are judged by, as recorded up to the last round read; None before the first round with any."""
 
     @contextlib.contextmanager
-    def noting(self, where: str) -> Iterator[None]:
-        """Note an error within as a finding, and go on after it."""
+    def noting(self, where: str, *, in_log: bool = False) -> Iterator[None]:
+        """Note an error within as a finding, maybe one that concerns the log, and go on after it."""
         try:
             yield
         except (TokenomicsError, OSError) as error:
-            (self._log_error if where == "checkpoint: " else self.errors.append)(f"{where}{error}")
+            (self._log_error if in_log else self.errors.append)(f"{where}{error}")
 
     def _log_error(self, problem: str) -> None:
         self.errors.append(problem)
@@ -112,7 +113,7 @@ class _Check:
         if not ledger_exists(self.path):
             raise LedgerError(f"there is no ledger at {self.path}")
         checkpoint = None
-        with self.noting("checkpoint: "):
+        with self.noting("checkpoint: ", in_log=True):
             # before the ledger: a validator at work writes the round first, so this can't be ahead of it
             checkpoint = read_checkpoint(self.path)
         engine = open_engine(self.path, read_only=True)
@@ -126,7 +127,7 @@ class _Check:
     def _check_content(self, connection: Connection, checkpoint: Checkpoint | None) -> None:
         row = read_genesis(connection)
         self.head = row.head
-        with self.noting("genesis: "):
+        with self.noting("genesis: ", in_log=True):
             genesis = row.parse()
             tip = genesis_tip(genesis)
             if row.document.encode(errors="replace") != canonical_json(genesis.to_dict()) or row.head != tip.head:
@@ -234,7 +235,7 @@ class _Check:
         self.log_differs = self.log_differs or row.log_root != self.log.root
 
     def _check_signature(self, genesis: Genesis, number: int, root: str, signature: str) -> None:
-        with self.noting(f"round {number}: "):
+        with self.noting(f"round {number}: ", in_log=True):
             tree = TreeHead(origin=origin_of(genesis), size=number + 1, root=root)
             checkpoint = Checkpoint.of(tree, validator=genesis.validator, signature=signature)
             if not checkpoint.verify(genesis.validator):

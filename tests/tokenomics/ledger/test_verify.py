@@ -224,6 +224,14 @@ TOLD: dict[str, tuple[list[str], list[str]]] = {
             "round 4: the signature isn't the validator's (log)",
         ],
     ),
+    "a signature that is none by its form, and one of the genesis": (
+        ["UPDATE rounds SET signature = 'ab' WHERE round = 2", "UPDATE genesis SET signature = 'ab'"],
+        [
+            "round 0: signature is 'ab', not 128 lower-case hexadecimal digits (log)",
+            "round 2: signature is 'ab', not 128 lower-case hexadecimal digits (log)",
+        ],
+    ),
+    "a genesis that isn't JSON": (["UPDATE genesis SET document = '{'"], ["genesis: the genesis isn't JSON (log)"]),
     "a strike that is neither yes nor no": (
         ["UPDATE receipts SET struck = 2 WHERE round = 3"],
         ["round 3: struck is 2, neither True nor False"],
@@ -261,6 +269,19 @@ def test_a_forgery_is_told_line_by_line_and_which_lines_concern_the_log(path: Pa
     result = verify_ledger(path)
     assert without_hashes(result.errors) == [line.removesuffix(" (log)") for line in told]
     assert without_hashes(result.log_errors) == [line.removesuffix(" (log)") for line in told if "(log)" in line]
+
+
+def test_of_too_many_findings_the_first_are_told_and_nothing_of_rounds_that_were_not_read(
+    path: Path, tamper: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint is of round 6, which isn't missing for that."""
+    monkeypatch.setattr(verify, "MAX_ERRORS", 3)
+    monkeypatch.setattr(verify, "PAGE_SIZE", 4)
+    tamper(path, "UPDATE rounds SET era = 9 WHERE round <= 2")
+    result = verify_ledger(path)
+    told = [f"round 1: {HEAD}", "round 1: era is 9, recomputed 0", f"round 2: {HEAD}"]
+    assert (without_hashes(result.errors), result.rounds) == (told, 4)
+    assert without_hashes(result.log_errors) == [told[0], told[2]]
 
 
 def without_hashes(lines: Iterable[str]) -> list[str]:
