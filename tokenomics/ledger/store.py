@@ -120,7 +120,7 @@ class Ledger(Reader):
         Args:
             settlement: the round that follows the last one.
             signer: the genesis's validator.
-            on_refused: told of each of the orders that was left out, once the round is settled and its checkpoint written.
+            on_refused: told of each order that was left out, once the round is settled and its checkpoint written.
 
         Returns:
             The round's checkpoint, which is also in the file beside the ledger.
