@@ -3,7 +3,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -114,6 +114,19 @@ def test_a_strike_voids_exactly_the_last_rounds_pay_with_what_was_due(play: Make
             Payout(state="voided", round=5),
             Payout(state="pending", round=8),
         ]
+
+
+@pytest.mark.parametrize("status", ["rejected", "missing"])
+def test_a_strike_needs_no_contribution_of_its_round(play: Make, make_settlement: Make, status: Any) -> None:
+    """So that a fraud which is proved later voids what is still pending, though its sender stays away."""
+    alice, *others = make_settlement(4, struck=("alice",)).entries
+    entries = (replace(alice, status=status), *others)
+    with Ledger.open(play(5, vesting=20, changes={4: {"entries": entries}})) as ledger:
+        paid = [amounts(ledger, number, "emission").get(f"pending:{ALICE}", 0) for number in range(1, 6)]
+        lost = sum(paid[:3])
+        assert amounts(ledger, 4, "void") == {f"pending:{ALICE}": -lost, "burn": lost}
+        assert ledger.earnings()[ALICE] == Earnings(vested=0, pending=paid[4], voided=lost)
+        assert lost > 0
 
 
 def test_voided_pay_stays_minted(play: Make) -> None:
