@@ -12,11 +12,13 @@ from tokenomics.ledger.schema import INTEGER
 
 BITS: Final = 31
 """Of the lower half. The sums of either half fit 64 bits for up to 2**31 postings."""
+_BY: Final = literal(BITS, Integer)
+"""PostgreSQL shifts by no longer integer."""
 
 
 def halves(amounts: Column[int]) -> tuple[ColumnElement[int], ColumnElement[int]]:
     """Return the sums of the upper and of the lower half of a column, to be selected and made one by `whole`."""
-    upper, lower = amounts.bitwise_rshift(literal(BITS, Integer)), amounts.bitwise_and(2**BITS - 1)
+    upper, lower = amounts.bitwise_rshift(_BY), amounts.bitwise_and(2**BITS - 1)
     return cast(func.sum(upper), INTEGER), cast(func.sum(lower), INTEGER)  # PostgreSQL's own sum is a decimal
 
 
