@@ -40,7 +40,7 @@ def _named(file: str, *names: str) -> tuple[str, ...]:
 _REFUSALS: Final = "test_refusals.py"
 _PLANNING: Final = "ledger/test_planning.py"
 _ORDERS: Final = ("ledger/test_order.py", "ledger/test_order_refusals.py", "ledger/test_spending.py")
-_STORED: Final = ("ledger/test_store.py", "ledger/test_store_refusals.py")
+_STORED: Final = tuple(f"ledger/test_{name}.py" for name in ("store", "opening", "guards", "store_refusals"))
 _SETTLED: Final = (
     *_STORED,
     *_named(
@@ -83,7 +83,7 @@ _VERIFIED: Final = (
         "one_wrong_posting_is_named_in_its_own_round_alone",
         "a_validator_who_leaves_postings_out_and_signs_it_is_found",
     ),
-    *_named("ledger/test_store.py", "whoever_only_reads_changes_no_byte_of_the_file"),
+    *_named("ledger/test_opening.py", "whoever_only_reads_changes_no_byte_of_the_file"),
 )
 _TOLD: Final = _named("ledger/test_verify.py", "a_forgery_is_told_line_by_line_and_which_lines_concern_the_log")
 TESTS: Final[dict[str, tuple[str, ...]]] = {
