@@ -68,6 +68,7 @@ _READ: Final = (
 )
 _VERIFIED: Final = (
     "ledger/test_verify.py",
+    "ledger/test_findings.py",
     *_named(
         "ledger/test_orders.py",
         "a_forged_order_is_named",
@@ -85,7 +86,7 @@ _VERIFIED: Final = (
     ),
     *_named("ledger/test_opening.py", "whoever_only_reads_changes_no_byte_of_the_file"),
 )
-_TOLD: Final = _named("ledger/test_verify.py", "a_forgery_is_told_line_by_line_and_which_lines_concern_the_log")
+_TOLD: Final = _named("ledger/test_findings.py", "a_forgery_is_told_line_by_line_and_which_lines_concern_the_log")
 TESTS: Final[dict[str, tuple[str, ...]]] = {
     "split": ("test_split.py", _REFUSALS),
     "emission": ("test_emission.py", _REFUSALS),
