@@ -54,8 +54,10 @@ def test_killed_at_many_moments_it_ends_as_an_unbroken_run(subnet: CommandLine):
     for moment, reached in MOMENTS.items():
         process = subnet.start(*OPTIONS, "--out", broken)
         wait_until(lambda reached=reached, process=process: reached(broken) or process.poll() is not None, moment)
-        os.killpg(process.pid, signal.SIGKILL)
-        n_killed += process.wait() == -signal.SIGKILL
+        if process.poll() is None:  # a run on a busy machine may end before anybody has looked at the right moment
+            os.killpg(process.pid, signal.SIGKILL)
+        assert process.wait() in {0, -signal.SIGKILL}, (moment, (subnet.folder / "log").read_text()[-3000:])
+        n_killed += process.returncode == -signal.SIGKILL
         if (broken / "ledger.sqlite").exists():
             checked = verify_ledger(broken / "ledger.sqlite")
             assert checked.ok, (moment, checked.errors)
