@@ -54,6 +54,7 @@ class _Rule(NamedTuple):
 
     @property
     def is_about(self) -> str:
+        """The condition that a row is of one of these kinds."""
         return " OR ".join(f"NEW.kind = '{kind}'" for kind in self.kinds)
 
 

@@ -110,6 +110,7 @@ class _Check:
         self.log_errors.append(problem)
 
     def run(self) -> None:
+        """Look at everything; what is found is in `errors`."""
         if not ledger_exists(self.path):
             raise LedgerError(f"there is no ledger at {self.path}")
         checkpoint = None

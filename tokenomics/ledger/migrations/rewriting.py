@@ -1,6 +1,7 @@
-"""What several revisions do: take the rules away, and make today's."""
+"""What several revisions do: put a table in another's place, take the rules away, and make today's."""
 
-from sqlalchemy import Connection
+from alembic import op
+from sqlalchemy import CheckConstraint, Column, Connection, ForeignKeyConstraint, Integer, PrimaryKeyConstraint, Text
 
 from tokenomics.ledger.rules import POSTGRES_FUNCTIONS, SQLITE_TRIGGERS, postgres_statements
 
@@ -24,3 +25,27 @@ def make_rules(connection: Connection) -> None:
         statements = postgres_statements(connection.exec_driver_sql("SELECT current_schema()").scalar_one())
     for statement in statements:
         connection.exec_driver_sql(statement)
+
+
+def make_postings_anew(*key: str) -> None:
+    """Give SQLite's postings another primary key, and the constraints of 0002; their indices go with the old table.
+
+    SQLite can't change a table's constraints: so another one with the same rows takes its place.
+
+    Args:
+        key: the primary key's columns.
+    """
+    kinds = {"round": Integer, "position": Integer, "account": Text, "kind": Text, "amount": Integer}
+    op.create_table(
+        "new_postings",
+        *(Column(name, kind(), nullable=False, autoincrement=False) for name, kind in kinds.items()),
+        PrimaryKeyConstraint(*key),
+        ForeignKeyConstraint(["round"], ["rounds.round"], deferrable=True, initially="DEFERRED"),
+        CheckConstraint("kind IN ('emission', 'release', 'void', 'transfer', 'stake', 'unstake', 'burn')"),
+        CheckConstraint("amount <> 0"),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.execute("INSERT INTO new_postings SELECT round, position, account, kind, amount FROM postings")
+    op.drop_table("postings")
+    op.rename_table("new_postings", "postings")

@@ -14,7 +14,7 @@ from sqlalchemy import (
     text,
 )
 
-from tokenomics.ledger.migrations.rewriting import drop_rules
+from tokenomics.ledger.migrations.rewriting import drop_rules, make_postings_anew
 
 revision = "0002"
 down_revision = "0001"
@@ -31,7 +31,7 @@ def upgrade() -> None:
     drop_rules(connection)
     op.add_column("rounds", Column("orders_root", _TEXT, nullable=False, server_default=text("''")))
     if connection.dialect.name == "sqlite":
-        _make_postings_anew()
+        make_postings_anew("round", "position")
     else:
         _open_postings(connection)
     op.create_index(
@@ -68,24 +68,6 @@ def _word(name: str) -> Column[str]:
 
 def _round() -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["round"], ["rounds.round"], deferrable=True, initially="DEFERRED")
-
-
-def _make_postings_anew() -> None:
-    """SQLite can't change a table's constraints: put another in its place, with the same rows."""
-    op.create_table(
-        "new_postings",
-        *(_number(name, key=True) for name in ("round", "position")),
-        *(_word(name) for name in ("account", "kind")),
-        _number("amount"),
-        _round(),
-        CheckConstraint(_KINDS),
-        CheckConstraint("amount <> 0"),
-        sqlite_strict=True,
-        sqlite_with_rowid=False,
-    )
-    op.execute("INSERT INTO new_postings SELECT round, position, account, kind, amount FROM postings")
-    op.drop_table("postings")
-    op.rename_table("new_postings", "postings")
 
 
 def _open_postings(connection: Connection) -> None:
