@@ -50,6 +50,7 @@ from tokenomics.ledger import (
 from tokenomics.ledger.accounts import BURN, escrow_account, wallet_account
 from tokenomics.ledger.log import genesis_head
 from tokenomics.ledger.order import OrderKind
+from tokenomics.split import RoundSplit
 
 ROOT: Final = Path(__file__).parents[1]
 SIGNER: Final = Keypair.from_seed(bytes(32))
@@ -201,10 +202,8 @@ def wrongly_paid(path: Path, n_entries: int) -> int:
     """Add up what everybody should have been paid, and count whose sum the ledger doesn't have."""
     due: Counter[str] = Counter()
     with Ledger.open(path, read_only=True) as ledger:
-        for number in range(1, ledger.height + 1):
-            scores = {entry.hotkey: entry.score for entry in settlement(number, n_entries).entries}
-            emission = SCHEDULE.emission(height=number - 1)
-            due.update(divide_round(emission=emission, shares=Shares(), scores=scores).participants)
+        for split in _splits(ledger.height, n_entries):
+            due.update(split.participants)
         paid = {hotkey: earned.paid for hotkey, earned in ledger.earnings().items()}
     return sum(paid.get(hotkey, 0) != due[hotkey] for hotkey in paid.keys() | due.keys())
 
@@ -214,11 +213,7 @@ def wrongly_moved(path: Path, n_entries: int) -> int:
     with Ledger.open(path, read_only=True) as ledger:
         height, balances = ledger.height, ledger.balances()
         voided = sum(earned.voided for earned in ledger.earnings().values())
-    emitted = 0
-    for number in range(1, height + 1):
-        scores = {entry.hotkey: entry.score for entry in settlement(number, n_entries).entries}
-        emission = SCHEDULE.emission(height=number - 1)
-        emitted += divide_round(emission=emission, shares=Shares(), scores=scores).owner
+    emitted = sum(split.owner for split in _splits(height, n_entries))
     paid, burned = sum(range(1, height + 1)), max(0, height - 1)
     due = {
         f"owner:{OWNER.public}": emitted - 3 * paid,
@@ -227,6 +222,13 @@ def wrongly_moved(path: Path, n_entries: int) -> int:
         BURN: burned + voided,
     }
     return sum(balances.get(account, 0) != amount for account, amount in due.items())
+
+
+def _splits(height: int, n_entries: int) -> Iterator[RoundSplit]:
+    """Yield what each round up to a height had to pay."""
+    for number in range(1, height + 1):
+        scores = {entry.hotkey: entry.score for entry in settlement(number, n_entries).entries}
+        yield divide_round(emission=SCHEDULE.emission(height=number - 1), shares=Shares(), scores=scores)
 
 
 def _settle_for_ever(path: Path, first: int, n_entries: int) -> None:
