@@ -11,7 +11,7 @@ help:
 	@echo "make demo       set up, then train and pay a subnet of 11 honest clients and 5 cheats (1 to 2 minutes)"
 	@echo "make test       set up, then run all tests"
 	@echo "make lint types contracts    ruff, mypy, import-linter"
-	@echo "make model      a thousand random histories of a ledger beside a plain model (20 minutes)"
+	@echo "make model      a thousand random histories of a ledger on each database, beside a plain model (an hour)"
 	@echo "make kills      kill 200 validators while they settle (5 minutes); DATABASE=postgresql: a server too"
 	@echo "make mutants    change the money's code in every small way: do the tests notice? (half an hour)"
 	@echo "make clean      remove .venv and caches"
